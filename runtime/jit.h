@@ -1,0 +1,23 @@
+/* Source + defines -> binary -> module, through the store. */
+#ifndef KILN_RUNTIME_JIT_H
+#define KILN_RUNTIME_JIT_H
+
+#include "device.h"
+#include "embed.h"
+
+/* A loaded program, shared by every plan of the device that needs the same one. */
+typedef struct kiln_module {
+    struct kiln_module *next;
+    char key[33];
+    unsigned references;
+    void *handle;
+} kiln_module;
+
+/* The module of `source` compiled with `defines` ("-DA=1 -DB=2"): one already loaded, or a stored binary, or compiled
+ * and stored. The key is made of the flattened source, the defines, the backend, the compiler and driver versions and
+ * the device's fingerprint. Thread-safe: two threads asking for the same one compile it once. KILN_E_COMPILE: with the
+ * compiler's log. */
+kiln_status kiln__jit_get(kiln_device *device, const kiln_embed *source, const char *defines, kiln_module **out);
+void kiln__jit_release(kiln_device *device, kiln_module *module);
+
+#endif
