@@ -77,12 +77,13 @@ struct kiln_plan {
     kiln_lowering lowering;
 };
 
-/* Compiles the units of `lowering` and makes a plan of it. `why` is taken over. On failure nothing is taken. */
 typedef struct kiln_plan_spec {
     const kiln_problem *problem;
     const char *variant, *config, *source;
     double flops, bytes;
 } kiln_plan_spec;
+
+/* Compiles the units of `lowering` and makes a plan of it, with one reference. The caller writes `why`. */
 kiln_status kiln__plan_build(kiln_device *device, const kiln_plan_spec *spec, const kiln_lowering *lowering,
                              kiln_plan **out);
 void kiln__plan_retain(kiln_plan *plan);
