@@ -5,12 +5,20 @@
 #include "device.h"
 #include "embed.h"
 
-/* A loaded program, shared by every plan of the device that needs the same one. */
+typedef enum kiln_module_state { KILN_MODULE_LOADING, KILN_MODULE_READY, KILN_MODULE_FAILED } kiln_module_state;
+
+/* A loaded program, shared by every plan of the device that needs the same one. In the device's list from the moment
+ * somebody starts to make it, so that others wait for that one and different ones are made side by side. All but
+ * `handle` is guarded by the device's lock. */
 typedef struct kiln_module {
     struct kiln_module *next;
     char key[33];
     unsigned references;
+    kiln_module_state state;
+    pthread_cond_t changed;
     void *handle;
+    kiln_status status; /* of FAILED, with its text */
+    char *error;
 } kiln_module;
 
 /* The module of `source` compiled with `defines` ("-DA=1 -DB=2"): one already loaded, or a stored binary, or compiled
