@@ -42,6 +42,7 @@ typedef struct kiln_caps {
     uint64_t local_bytes;
     uint64_t memory_bytes, max_alloc_bytes;
     bool f16, cooperative, clusters, tensor_maps;
+    bool native_graphs; /* graph_build works on this device */
 } kiln_caps;
 
 /* Filled in by a backend's load; strings from kiln__strdup, owned by the device from then on. */
@@ -120,6 +121,8 @@ typedef struct kiln_resources {
 } kiln_resources;
 
 struct kiln_device; /* device.h */
+
+enum { KILN_RANK_TEST = 1000 }; /* a backend of this rank or more: its devices come after all others */
 
 typedef struct kiln_backend {
     const char *name;

@@ -14,11 +14,13 @@ struct kiln_device {
     kiln_device_desc desc;
     char name[32];
     char fingerprint[128]; /* [A-Za-z0-9._-]+: backend, model, units, features */
-    char near_cores[64];
+    char near_cores[64]; /* this and numa_node: valid once is_placed */
     char features[128];
     int32_t numa_node;
+    atomic_bool is_placed;
 
-    pthread_mutex_t lock; /* guards opening and the module list */
+    pthread_mutex_t place_lock; /* guards asking the topology, which is done when somebody wants to know */
+    pthread_mutex_t lock;       /* guards opening and the module list */
     atomic_bool is_open;
     void *handle; /* of the backend, once open */
     struct kiln_module *modules;
@@ -57,5 +59,10 @@ kiln_status kiln__queue_flush(kiln_queue *queue);
 
 /* CPU features of this machine as KILN_FEATURE_*, and the shape of its vector registers. */
 void kiln__cpu_describe(kiln_caps *caps);
+
+/* Narrows what kiln__cpu_describe found to what the run-time compiler generates code for. `compiler_vector_floats`: the
+ * widest vector it uses, 0 unknown. `target`: a device name that may hold the compiler's name of the CPU between dashes
+ * ("pthread-haswell-AMD EPYC"), or NULL. */
+void kiln__cpu_narrow(kiln_caps *caps, uint32_t compiler_vector_floats, const char *target);
 
 #endif
