@@ -1,0 +1,67 @@
+/* The reference convolution: one work-item computes one output, in the order of the formula.
+ *
+ *     output[n][y][x][o] = epilogue( sum over ky, kx, i of
+ *                          input[n][y + ky - kh/2][x + kx - kw/2][i] * weights[ky][kx][i][o] )
+ *
+ *     board + halo          tile: one output
+ *     . . . . . .           inputs outside of the board count as zero and are not read, so the halo may hold anything
+ *     . o o o o .
+ *     . o x o o .     x <- kh x kw x ic products
+ *     . . . . . .
+ *
+ * Grid: x = all outputs, channels fastest, 64 a group. */
+#include "dialect.h"
+#include "epilogue.h"
+
+#ifndef KC_H
+#define KC_H 19
+#endif
+#ifndef KC_W
+#define KC_W 19
+#endif
+#ifndef KC_IC
+#define KC_IC 96
+#endif
+#ifndef KC_OC
+#define KC_OC 96
+#endif
+#ifndef KC_KH
+#define KC_KH 3
+#endif
+#ifndef KC_KW
+#define KC_KW 3
+#endif
+#ifndef KC_IHALO
+#define KC_IHALO 0
+#endif
+#ifndef KC_OHALO
+#define KC_OHALO 0
+#endif
+
+KILN_KERNEL(conv_ref, 64, 1, 1)
+(KILN_GLOBAL const float *KILN_RESTRICT input, KILN_GLOBAL const float *KILN_RESTRICT weights,
+ KILN_EPILOGUE_PARAMS KILN_GLOBAL float *output, int points) {
+    const size_t index = KILN_GLOBAL_X();
+    if (index >= (size_t)points * KC_OC)
+        return;
+    const int channel = (int)(index % KC_OC), point = (int)(index / KC_OC);
+    const int item = point / (KC_H * KC_W), y = point / KC_W % KC_H, x = point % KC_W;
+
+    float acc = 0.0f;
+    for (int ky = 0; ky < KC_KH; ky++)
+        for (int kx = 0; kx < KC_KW; kx++) {
+            const int iy = y + ky - KC_KH / 2, ix = x + kx - KC_KW / 2;
+            if (iy < 0 || iy >= KC_H || ix < 0 || ix >= KC_W)
+                continue;
+            KILN_GLOBAL const float *from =
+                input + (((size_t)item * (KC_H + 2 * KC_IHALO) + iy + KC_IHALO) * (KC_W + 2 * KC_IHALO) + ix + KC_IHALO) *
+                            KC_IC;
+            KILN_GLOBAL const float *w = weights + (size_t)(ky * KC_KW + kx) * KC_IC * KC_OC + channel;
+            for (int i = 0; i < KC_IC; i++)
+                acc = KILN_FMA(from[i], w[(size_t)i * KC_OC], acc);
+        }
+
+    KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, acc, item, point, channel, KC_OC);
+    output[(((size_t)item * (KC_H + 2 * KC_OHALO) + y + KC_OHALO) * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_OC +
+           channel] = acc;
+}
