@@ -135,7 +135,7 @@ static int first_result(const cli_state *cli, kiln_net *net, kiln_queue *queue, 
 static int bench_on(const cli_state *cli, const kiln_device *device, kiln_net *net, kiln_queue *queue,
                     const bench_request *r) {
     kiln_device_info on = KILN_DEVICE_INFO_INIT;
-    double first_ms;
+    double first_ms = 0;
     int status = first_result(cli, net, queue, r, &first_ms);
     if (status)
         return status;
