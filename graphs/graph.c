@@ -62,7 +62,7 @@ kiln_status kiln_graph_add(kiln_graph *graph, kiln_binding *binding) {
     if (binding->queue != graph->queue)
         return kiln_fail(KILN_E_INVALID, "kiln_graph_add: %s is bound to another queue than the graph's",
                          binding->plan->key);
-    kiln_capture *capture;
+    kiln_capture *capture = NULL;
     KILN_TRY(add_capture(graph, &capture));
     capture->binding = binding;
     graph->n_nodes += binding->plan->lowering.n_run;
@@ -88,7 +88,7 @@ kiln_status kiln_graph_add_copy(kiln_graph *graph, kiln_view destination, size_t
     if (!rows_fit(destination, destination_pitch_bytes, row_bytes, rows) ||
         !rows_fit(source, source_pitch_bytes, row_bytes, rows))
         return kiln_fail(KILN_E_INVALID, "kiln_graph_add_copy: %zu rows of %zu bytes leave a buffer", rows, row_bytes);
-    kiln_capture *capture;
+    kiln_capture *capture = NULL;
     KILN_TRY(add_capture(graph, &capture));
     kiln_node *node = &capture->copy;
     node->kind = KILN_STEP_COPY;
