@@ -38,6 +38,17 @@ size_t kiln__variant_n_params(const kiln_variant *variant) {
     return n;
 }
 
+const char *kiln__variant_reject(const kiln_variant *variant, const kiln_problem *problem, const kiln_caps *caps) {
+    return variant->reject ? variant->reject(problem, caps) : NULL;
+}
+
+void kiln__variant_guess(const kiln_variant *variant, const kiln_problem *problem, const kiln_caps *caps,
+                         kiln_config *out) {
+    memset(out, 0, sizeof *out);
+    if (variant->guess)
+        variant->guess(problem, caps, out);
+}
+
 /* ---- configs ---- */
 
 void kiln__config_print(const kiln_variant *variant, const kiln_config *config, char *buffer, size_t capacity) {

@@ -58,6 +58,12 @@ static inline const kiln_family *kiln__problem_family(const kiln_problem *p) {
 size_t kiln__variant_n_params(const kiln_variant *variant);
 const kiln_variant *kiln__family_variant(const kiln_family *family, const char *name); /* NULL: none */
 
+/* NULL: the variant applies; else the reason. A variant without a reject slot always applies. */
+const char *kiln__variant_reject(const kiln_variant *variant, const kiln_problem *problem, const kiln_caps *caps);
+/* The config to start from; all zero for a variant without parameters. */
+void kiln__variant_guess(const kiln_variant *variant, const kiln_problem *problem, const kiln_caps *caps,
+                         kiln_config *out);
+
 /* "mr=6,nv=2"; "" without parameters. */
 void kiln__config_print(const kiln_variant *variant, const kiln_config *config, char *buffer, size_t capacity);
 /* Overwrites the parameters named in `text`. KILN_E_PARSE: malformed, unknown name, or a value not in the list. */

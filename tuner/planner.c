@@ -29,7 +29,7 @@ static void try_candidate(walk *w, const kiln_variant *variant, const kiln_confi
     char text[KILN_MAX_CONFIG_TEXT];
     kiln__config_print(variant, config, text, sizeof text);
     kiln__strbuf_addf(&w->why, "%s%s%s (%s): ", variant->name, *text ? " " : "", text, note);
-    const char *reason = variant->reject(w->problem, caps);
+    const char *reason = kiln__variant_reject(variant, w->problem, caps);
     if (!reason)
         reason = kiln__config_reject(variant, w->problem, caps, config);
     kiln_lowering *lowering = reason ? NULL : kiln__alloc(w->device->context, sizeof *lowering);
@@ -103,14 +103,13 @@ static void walk_leads(walk *w) {
 
 static void walk_guesses(walk *w) {
     for (const kiln_variant *v = w->family->variants; v->name && may_go_on(w); v++) {
-        const char *reason = v->reject(w->problem, &w->device->desc.caps);
+        const char *reason = kiln__variant_reject(v, w->problem, &w->device->desc.caps);
         if (reason) {
             kiln__strbuf_addf(&w->why, "%s: does not apply: %s\n", v->name, reason);
             continue;
         }
-        kiln_config config = {0};
-        if (v->guess)
-            v->guess(w->problem, &w->device->desc.caps, &config);
+        kiln_config config;
+        kiln__variant_guess(v, w->problem, &w->device->desc.caps, &config);
         const kiln_ranked *bad = quarantined(w, v, &config);
         if (bad && v[1].name) { /* ref is tried whatever was recorded: there is nothing below it */
             kiln__strbuf_addf(&w->why, "%s (guess): in quarantine: %s %s\n", v->name, state_text(bad->state),
@@ -161,13 +160,12 @@ static kiln_status walk_ladder(walk *w) {
 
 /* A variant that the caller or the mode asks for, alone. */
 static kiln_status walk_one(walk *w, const kiln_variant *variant, const char *config_text, const char *source) {
-    kiln_config config = {0};
-    const char *reason = variant->reject(w->problem, &w->device->desc.caps);
+    kiln_config config;
+    const char *reason = kiln__variant_reject(variant, w->problem, &w->device->desc.caps);
     if (reason)
         return kiln_fail(KILN_E_UNSUPPORTED, "variant %s does not apply on %s: %s", variant->name, w->device->name,
                          reason);
-    if (variant->guess)
-        variant->guess(w->problem, &w->device->desc.caps, &config);
+    kiln__variant_guess(variant, w->problem, &w->device->desc.caps, &config);
     if (config_text)
         KILN_TRY(kiln__config_parse(variant, config_text, &config));
     reason = kiln__config_reject(variant, w->problem, &w->device->desc.caps, &config);

@@ -50,11 +50,10 @@ static kiln_status collect(void *user, const kiln_record *record) {
         return KILN_OK;
     }
     const kiln_variant *variant = kiln__family_variant(kiln__problem_family(c->problem), record->variant);
-    kiln_config config = {0};
+    kiln_config config;
     if (!variant)
         return KILN_OK; /* of another release */
-    if (variant->guess)
-        variant->guess(c->problem, &c->device->desc.caps, &config);
+    kiln__variant_guess(variant, c->problem, &c->device->desc.caps, &config);
     if (kiln__config_parse(variant, record->config, &config) != KILN_OK)
         return KILN_OK;
     const bool stale = is_stale(c, variant, record);
