@@ -1,0 +1,30 @@
+/* Where a net's tensors lie for one batch and board size: halos along chains of convolutions, offsets by liveness, and
+ * with them the problem of each op. */
+#ifndef KILN_NETS_LAYOUT_H
+#define KILN_NETS_LAYOUT_H
+
+#include "arena.h"
+#include "net.h"
+
+typedef struct kiln_layout {
+    const kiln_net *net;
+    int64_t n, h, w;
+    int32_t *halo;          /* by tensor */
+    kiln_arena_item *items; /* by tensor; inputs live before, and outputs after, all ops */
+    kiln_arena arena;
+} kiln_layout;
+
+/* KILN_E_INVALID: a batch or board that is not possible. */
+kiln_status kiln__layout_make(const kiln_net *net, int64_t n, int64_t h, int64_t w, size_t align_bytes,
+                              kiln_layout *out);
+void kiln__layout_free(kiln_layout *layout);
+
+/* The problem of an op, which must not be a CHANNEL. */
+kiln_status kiln__layout_problem(const kiln_layout *layout, size_t op, kiln_problem *out);
+
+/* Bytes of one item of a tensor without its halo. */
+size_t kiln__layout_item_bytes(const kiln_layout *layout, int32_t tensor);
+
+bool kiln__problem_equal(const kiln_problem *a, const kiln_problem *b);
+
+#endif
