@@ -228,6 +228,8 @@ static int show(const demo *d) {
     output_number(&out, "activation_bytes", NULL, NULL, (double)d->activation_bytes);
     output_line(&out, "\nlatency of one batch; eager and graph run the plans that Kiln chooses:");
     show_rows(d, &out);
+    if (d->slowest_ref_ms_per_item * d->batches.v[d->batches.n - 1] > ref_limit_ms)
+        output_line(&out, "(-: one run of ref would take longer than %.0f s)", ref_limit_ms / 1e3);
     output_line(&out, "\nfrom the start of a process to the first result (batch 1):");
     show_starts(d, &out);
     return output_end(&out);

@@ -5,9 +5,9 @@
 static const char *const kinds[] = {"-", "CPU", "GPU", "other"};
 
 static const output_column columns[] = {
-    {"name", "device", NULL},   {"kind", "kind", NULL},        {"model", "model", NULL},
-    {"units", "units", NULL},   {"memory_gib", "GiB", "%.1f"}, {"features", "features", NULL},
-    {"driver", "driver", NULL}, {"near_cores", "cores", NULL},
+    {"name", "device", NULL},       {"kind", "kind", NULL},        {"model", "model", NULL},
+    {"units", "units", NULL},       {"memory_gib", "GiB", "%.1f"}, {"near_cores", "cores", NULL},
+    {"features", "features", NULL},
 };
 
 static void add_device(output *out, const kiln_device_info *d) {
