@@ -69,6 +69,8 @@ static kiln_status need_scratch(kiln_session *s, const kiln_made_bucket *m) {
 
 /* Zeros: halos must hold them, and padded items must be finite. */
 static kiln_status make_arena(kiln_session *s, kiln_made_bucket *m) {
+    KILN_TRY(kiln_buffer_create(s->queue->device, m->layout.input_bytes, &m->inputs));
+    KILN_TRY(kiln_buffer_fill(s->queue, m->inputs, 0, m->layout.input_bytes, 0));
     KILN_TRY(kiln_buffer_create(s->queue->device, m->layout.arena.bytes, &m->arena));
     return kiln_buffer_fill(s->queue, m->arena, 0, m->layout.arena.bytes, 0);
 }
@@ -162,8 +164,9 @@ static kiln_status make_graph(kiln_session *s, kiln_made_bucket *m) {
             continue;
         }
         const kiln_node *c = &m->copies[i];
-        const kiln_view to = {m->arena, c->copy.destination.offset_bytes},
-                        from = {m->arena, c->copy.source.offset_bytes};
+        kiln_view from = kiln__made_view(m, kiln__net_operand(&s->net->ops[i], "input")->index);
+        const kiln_view to = kiln__made_view(m, kiln__net_operand(&s->net->ops[i], "output")->index);
+        from.offset_bytes = c->copy.source.offset_bytes;
         KILN_TRY(kiln_graph_add_copy(m->graph, to, c->copy.destination_pitch_bytes, from, c->copy.source_pitch_bytes,
                                      c->copy.row_bytes, c->copy.rows));
     }
@@ -214,6 +217,7 @@ void kiln__made_destroy(kiln_session *session, kiln_made_bucket *made) {
         if (made->plans)
             kiln_plan_destroy(made->plans[i]);
     }
+    kiln_buffer_destroy(made->inputs);
     kiln_buffer_destroy(made->arena);
     kiln__layout_free(&made->layout);
     kiln__free(context, made->plans);

@@ -49,10 +49,6 @@ static void find_lifetimes(kiln_layout *l) {
                 l->items[o->index].first = (int32_t)i;
             l->items[o->index].last = (int32_t)i;
         }
-    for (size_t i = 0; i < net->n_inputs; i++) { /* a run must not disturb its inputs: it may be repeated */
-        l->items[net->inputs[i].tensor].first = -1;
-        l->items[net->inputs[i].tensor].last = end;
-    }
     for (size_t i = 0; i < net->n_outputs; i++)
         l->items[net->outputs[i].tensor].last = end;
 }
@@ -79,11 +75,41 @@ static kiln_status measure(kiln_layout *l) {
     return KILN_OK;
 }
 
+/* Inputs lie outside of the arena: a run must not disturb them, since it may be repeated, and not every device copies
+ * between pitches within one buffer. */
+static void place_inputs(kiln_layout *l, size_t align_bytes) {
+    for (size_t i = 0; i < l->net->n_inputs; i++) {
+        kiln_arena_item *item = &l->items[l->net->inputs[i].tensor];
+        l->is_input[l->net->inputs[i].tensor] = true;
+        item->offset_bytes = l->input_bytes;
+        l->input_bytes += (item->bytes + align_bytes - 1) & ~(align_bytes - 1);
+    }
+}
+
+static kiln_status place_rest(kiln_layout *l, size_t align_bytes) {
+    const kiln_net *net = l->net;
+    size_t n = 0;
+    kiln_arena_item *rest = kiln__alloc(net->context, net->n_tensors * sizeof *rest);
+    if (!rest)
+        return KILN_E_MEMORY;
+    for (size_t i = 0; i < net->n_tensors; i++)
+        if (!l->is_input[i])
+            rest[n++] = l->items[i];
+    const kiln_status status = kiln__arena_place(net->context, rest, n, align_bytes, &l->arena);
+    n = 0;
+    for (size_t i = 0; i < net->n_tensors; i++)
+        if (!l->is_input[i])
+            l->items[i] = rest[n++];
+    kiln__free(net->context, rest);
+    return status;
+}
+
 static kiln_status place(kiln_layout *l, size_t align_bytes) {
     choose_halos(l);
     find_lifetimes(l);
     KILN_TRY(measure(l));
-    return kiln__arena_place(l->net->context, l->items, l->net->n_tensors, align_bytes, &l->arena);
+    place_inputs(l, align_bytes);
+    return place_rest(l, align_bytes);
 }
 
 kiln_status kiln__layout_make(const kiln_net *net, int64_t n, int64_t h, int64_t w, size_t align_bytes,
@@ -96,7 +122,8 @@ kiln_status kiln__layout_make(const kiln_net *net, int64_t n, int64_t h, int64_t
                          net->name, n, h, w, MAX_BATCH, MAX_EDGE);
     out->halo = kiln__alloc(net->context, net->n_tensors * sizeof *out->halo);
     out->items = kiln__alloc(net->context, net->n_tensors * sizeof *out->items);
-    const kiln_status status = out->halo && out->items ? place(out, align_bytes) : KILN_E_MEMORY;
+    out->is_input = kiln__alloc(net->context, net->n_tensors * sizeof *out->is_input);
+    const kiln_status status = out->halo && out->items && out->is_input ? place(out, align_bytes) : KILN_E_MEMORY;
     if (status != KILN_OK)
         kiln__layout_free(out);
     return status;
@@ -106,6 +133,7 @@ void kiln__layout_free(kiln_layout *layout) {
     if (layout->net) {
         kiln__free(layout->net->context, layout->halo);
         kiln__free(layout->net->context, layout->items);
+        kiln__free(layout->net->context, layout->is_input);
     }
     *layout = (kiln_layout){0};
 }

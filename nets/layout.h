@@ -10,8 +10,10 @@ typedef struct kiln_layout {
     const kiln_net *net;
     int64_t n, h, w;
     int32_t *halo;          /* by tensor */
-    kiln_arena_item *items; /* by tensor; inputs live before, and outputs after, all ops */
+    kiln_arena_item *items; /* by tensor; outputs live on after the last op */
     kiln_arena arena;
+    bool *is_input;     /* by tensor: in a buffer of its own, its offset is there */
+    size_t input_bytes; /* of that buffer */
 } kiln_layout;
 
 /* KILN_E_INVALID: a batch or board that is not possible. */

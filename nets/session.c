@@ -220,8 +220,8 @@ kiln_status kiln_session_get_info(kiln_session *session, int32_t batch, kiln_ses
     kiln_session_info info = {.struct_size = out->struct_size,
                               .bucket = size,
                               .n_steps = graph.n_nodes,
-                              .activation_bytes = made->layout.arena.bytes,
-                              .activation_unshared_bytes = made->layout.arena.unshared_bytes,
+                              .activation_bytes = made->layout.input_bytes + made->layout.arena.bytes,
+                              .activation_unshared_bytes = made->layout.input_bytes + made->layout.arena.unshared_bytes,
                               .is_native_graph = graph.is_native};
     pthread_mutex_lock(&session->net->lock);
     info.weight_bytes = session->share->bytes;

@@ -9,7 +9,7 @@
 /* Everything that runs one batch size. Made by kiln__made_create, immutable but for `used_items`. */
 typedef struct kiln_made_bucket {
     kiln_layout layout;
-    kiln_buffer *arena;
+    kiln_buffer *inputs, *arena;
     kiln_plan **plans;       /* by op; NULL for a CHANNEL */
     kiln_binding **bindings; /* by op; likewise */
     kiln_node *copies;       /* by op; used for a CHANNEL */
@@ -37,7 +37,8 @@ kiln_status kiln__made_create(kiln_session *session, int32_t batch, kiln_made_bu
 void kiln__made_destroy(kiln_session *session, kiln_made_bucket *made);
 
 static inline kiln_view kiln__made_view(const kiln_made_bucket *made, int32_t tensor) {
-    return (kiln_view){made->arena, made->layout.items[tensor].offset_bytes};
+    return (kiln_view){made->layout.is_input[tensor] ? made->inputs : made->arena,
+                       made->layout.items[tensor].offset_bytes};
 }
 
 /* The bucket that serves `batch`, made if it is not. */
