@@ -283,6 +283,8 @@ static kiln_status write_file(kiln_store *store, const kiln_store_layer *layer, 
              (unsigned long long)atomic_fetch_add(&store->n_temporaries, 1));
     pthread_mutex_unlock(&store->lock);
     const int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == ENOENT)
+        return kiln_fail(KILN_E_NOT_FOUND, "folder of binary %s in %s is gone", name, layer->path);
     bool ok = fd >= 0 && write_all(fd, file, file_bytes) && fsync(fd) == 0;
     int error = errno;
     if (fd >= 0 && close(fd) != 0 && ok) { /* NFS reports a full disk here */
@@ -300,6 +302,17 @@ static kiln_status write_file(kiln_store *store, const kiln_store_layer *layer, 
     return kiln_fail(KILN_E_IO, "cannot write binary %s to %s: %s; it is not kept", name, layer->path, strerror(error));
 }
 
+static kiln_status write_below(kiln_store *store, const kiln_store_layer *layer, const char *key,
+                               const unsigned char *file, size_t file_bytes) {
+    const char first[3] = {key[0], key[1], 0};
+    const char *const names[] = {"bin", first, NULL};
+    int folder;
+    KILN_TRY(kiln__store_folder(layer, names, KILN_STORE_CREATE | KILN_STORE_SAFE, &folder));
+    kiln_status status = write_file(store, layer, folder, key, file, file_bytes);
+    close(folder);
+    return status;
+}
+
 kiln_status kiln__store_put_binary(kiln_store *store, const char *key, const char *device, const char *what,
                                    const void *data, size_t bytes) {
     if (!key_is_valid(key) || bytes == 0 || bytes > KILN_STORE_MAX_BINARY_BYTES)
@@ -308,25 +321,14 @@ kiln_status kiln__store_put_binary(kiln_store *store, const char *key, const cha
     const kiln_store_layer *layer = kiln__store_user(store);
     if (!layer)
         return KILN_OK;
-    const char first[3] = {key[0], key[1], 0};
-    const char *const names[] = {"bin", first, NULL};
-    int folder;
-    kiln_status status = kiln__store_folder(layer, names, KILN_STORE_CREATE | KILN_STORE_SAFE, &folder);
-    if (status == KILN_E_CORRUPT)
-        status = KILN_E_IO; /* the text says who else can write there */
-    if (status != KILN_OK)
-        return kiln__store_failed(store, status);
     unsigned char *file = NULL;
     size_t file_bytes = 0;
-    status = pack(store, key, device, what, data, bytes, &file, &file_bytes);
-    if (status == KILN_OK) {
-        status = write_file(store, layer, folder, key, file, file_bytes);
-        if (status != KILN_OK)
-            kiln__store_failed(store, status);
-    }
+    KILN_TRY(pack(store, key, device, what, data, bytes, &file, &file_bytes));
+    kiln_status status = write_below(store, layer, key, file, file_bytes);
+    if (status == KILN_E_NOT_FOUND) /* a prune removed the folder just made */
+        status = write_below(store, layer, key, file, file_bytes);
     kiln__free(store->context, file);
-    close(folder);
-    return status;
+    return status == KILN_OK ? KILN_OK : kiln__store_failed(store, KILN_E_IO);
 }
 
 void kiln__store_drop_binary(kiln_store *store, const char *key) {

@@ -258,6 +258,17 @@ static void strangers(void) {
     }
     CHECK(has(o, 1) && scratch_count(outside, NULL) == 2);
     kiln_context_destroy(c);
+    snprintf(path, sizeof path, "%s/linked", dir); /* a store whose whole trees are links */
+    REQUIRE(mkdir(path, 0700) == 0);
+    c = open_context(path, NULL);
+    static const char *const trees[] = {"bin", "rec"};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/linked/%s", dir, trees[i]);
+        snprintf(target, sizeof target, "%s/%s", outside, trees[i]);
+        REQUIRE(symlink(target, path) == 0);
+    }
+    CHECK(prune(c, all).n == 0 && has(o, 1) && scratch_count(outside, NULL) == 2);
+    kiln_context_destroy(c);
     kiln_context_destroy(o);
     scratch_remove(dir);
     scratch_remove(outside);
