@@ -3,6 +3,7 @@
 #define KILN_TESTS_SCRATCH_H
 
 #include "testing.h"
+#include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,6 +42,13 @@ static inline void scratch_write(const char *path, const void *data, size_t byte
     FILE *f = fopen(path, "wb");
     REQUIRE(f != NULL);
     REQUIRE(fwrite(data, 1, bytes, f) == bytes && fclose(f) == 0);
+}
+
+/* Overwrites one byte of a file. In place: writing the whole file anew waits for the disk on some file systems. */
+static inline void scratch_patch(const char *path, size_t at, char byte) {
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0 && pwrite(fd, &byte, 1, (off_t)at) == 1);
+    close(fd);
 }
 
 /* The number of files (not folders) below `path`; the path of the last one if `out` is not NULL. */

@@ -161,17 +161,16 @@ static void every_byte_flipped(void) {
         const bool is_newline = file[i] == '\n';
         static const char masks[] = {1, 0x20, (char)0x80, 0x7f};
         for (size_t m = 0; m <= sizeof masks; m++) {
-            const char saved = file[i];
-            file[i] = m < sizeof masks ? (char)(saved ^ masks[m]) : '\n';
-            if (file[i] != saved) {
-                scratch_write(path, file, bytes);
+            const char flipped = m < sizeof masks ? (char)(file[i] ^ masks[m]) : '\n';
+            if (flipped != file[i]) {
+                scratch_patch(path, i, flipped);
                 const uint64_t bad = n_bad(c);
                 const seen s = look(c);
                 for (uint32_t l = 0; l < N; l++) /* the line itself, and its neighbour if the newline went */
                     CHECK(s.seen[l] == !(l == line || (is_newline && l == line + 1)));
                 CHECK(n_bad(c) > bad);
             }
-            file[i] = saved;
+            scratch_patch(path, i, file[i]);
         }
         line += is_newline;
     }
