@@ -512,10 +512,11 @@ kiln_status kiln__katago_read(kiln_context *context, const void *data, size_t by
 }
 
 kiln_status kiln__katago_open(kiln_context *context, const char *path, kiln_net **out) {
-    void *data;
+    void *data = NULL;
     size_t bytes;
-    KILN_TRY(kiln__file_read(context, path, (size_t)4 << 30, &data, &bytes));
-    const kiln_status status = kiln__katago_read(context, data, bytes, out);
+    kiln_status status = kiln__file_read(context, path, (size_t)4 << 30, &data, &bytes);
+    if (status == KILN_OK)
+        status = kiln__katago_read(context, data, bytes, out);
     kiln__free(context, data);
     return status == KILN_OK ? KILN_OK : kiln_fail_in(status, "%s", path);
 }

@@ -27,10 +27,12 @@ static bool open_library(opencl_library *cl, kiln_strbuf *report) {
     const char *named = getenv("KILN_OPENCL_LIBRARY");
     const char *const usual[] = {"libOpenCL.so.1", "libOpenCL.so"};
     const bool is_named = named && *named;
+    const char *name = named;
     kiln_strbuf tried = {0};
     for (size_t i = 0; i < (is_named ? 1 : sizeof usual / sizeof *usual) && !cl->so; i++) {
+        name = is_named ? named : usual[i];
         /* Drivers leave threads behind, so the library must stay mapped after dlclose. */
-        cl->so = dlopen(is_named ? named : usual[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        cl->so = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         const char *why = cl->so ? NULL : dlerror();
         if (why)
             kiln__strbuf_addf(&tried, "%s%s", tried.length ? "; " : "", why);
@@ -44,7 +46,7 @@ static bool open_library(opencl_library *cl, kiln_strbuf *report) {
     const char *missing;
     if (take_functions(cl, &missing))
         return true;
-    kiln__strbuf_addf(report, "opencl: the library lacks %s, so it is older than OpenCL 1.2; %s\n", missing,
+    kiln__strbuf_addf(report, "opencl: %s lacks %s, so it is no OpenCL 1.2 library; %s\n", name, missing,
                       no_driver_remedy);
     return false;
 }
