@@ -167,22 +167,27 @@ static bool list_has(const char *list, const char *word, size_t length) {
     return false;
 }
 
+static kiln_status check_name(const char *filter, const char *name, size_t length) {
+    for (size_t i = 0; i < N_BACKENDS; i++)
+        if (strlen(backends[i]->name) == length && memcmp(backends[i]->name, name, length) == 0)
+            return KILN_OK;
+    kiln_strbuf names = {0};
+    for (size_t i = 0; i < N_BACKENDS; i++)
+        kiln__strbuf_addf(&names, "%s%s", i ? ", " : "", backends[i]->name);
+    kiln_fail(KILN_E_INVALID, "backends=%.80s: \"%.*s\" is unknown; use some of %s", filter,
+              (int)(length < 40 ? length : 40), name, kiln__strbuf_text(&names));
+    kiln__strbuf_free(&names);
+    return KILN_E_INVALID;
+}
+
+/* "" asks for none. */
 static kiln_status check_filter(const char *filter) {
-    for (const char *at = filter; *at; at += *at == ',') {
+    for (const char *at = filter; *filter; at++) {
         const size_t n = strcspn(at, ",");
-        bool known = false;
-        for (size_t i = 0; i < N_BACKENDS; i++)
-            known = known || (strlen(backends[i]->name) == n && memcmp(backends[i]->name, at, n) == 0);
-        if (!known) {
-            kiln_strbuf names = {0};
-            for (size_t i = 0; i < N_BACKENDS; i++)
-                kiln__strbuf_addf(&names, "%s%s", i ? ", " : "", backends[i]->name);
-            kiln_fail(KILN_E_INVALID, "backends=%.80s: \"%.*s\" is unknown; use some of %s", filter,
-                      (int)(n < 40 ? n : 40), at, kiln__strbuf_text(&names));
-            kiln__strbuf_free(&names);
-            return KILN_E_INVALID;
-        }
+        KILN_TRY(check_name(filter, at, n));
         at += n;
+        if (!*at)
+            break;
     }
     return KILN_OK;
 }

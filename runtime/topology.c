@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* hwloc's own GPU components would load the drivers we load ourselves, and cost seconds. */
-static void leave_out_drivers(hwloc_topology_t topology) {
-    static const char *const components[] = {"opencl", "cuda", "nvml", "rsmi", "levelzero", "gl"};
+/* hwloc's own GPU components would load the drivers we load ourselves, and cost seconds; its x86 one moves the thread
+ * to every core in turn, for details that the kernel's files tell as well. */
+static void leave_out_components(hwloc_topology_t topology) {
+    static const char *const components[] = {"opencl", "cuda", "nvml", "rsmi", "levelzero", "gl", "x86"};
     for (size_t i = 0; i < sizeof components / sizeof *components; i++)
         (void)hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, components[i]);
 }
@@ -13,7 +14,7 @@ static void leave_out_drivers(hwloc_topology_t topology) {
 static bool open_topology(hwloc_topology_t *out, bool with_pci) {
     if (hwloc_topology_init(out) != 0)
         return false;
-    leave_out_drivers(*out);
+    leave_out_components(*out);
     if (with_pci)
         hwloc_topology_set_io_types_filter(*out, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
     if (hwloc_topology_load(*out) == 0)

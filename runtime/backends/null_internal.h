@@ -1,8 +1,56 @@
-/* What null.c (life of things) and null_run.c (queues, pending work, graphs) share. */
+/* What null.c (life of things), null_script.c and null_run.c (queues, pending work, graphs) share. */
 #ifndef KILN_RUNTIME_BACKENDS_NULL_INTERNAL_H
 #define KILN_RUNTIME_BACKENDS_NULL_INTERNAL_H
 
 #include "null.h"
+
+/* ---- the script ---- */
+
+enum { NULL_MAX_DEVICES = 8, NULL_MAX_RULES = 64, NULL_MAX_TEXT = 64 };
+
+typedef enum null_rule_kind { NULL_RULE_FAIL, NULL_RULE_TIME, NULL_RULE_RESOURCES } null_rule_kind;
+
+/* What a node does, for `time call=`. */
+#define NULL_WORK(X) X(kernel, 10) X(copy, 1) X(fill, 1) X(write, 1) X(read, 1) X(call, 0)
+typedef enum null_work {
+#define NULL_ENUM(name, us) NULL_WORK_##name,
+    NULL_WORK(NULL_ENUM)
+#undef NULL_ENUM
+        NULL_N_WORK
+} null_work;
+
+typedef struct null_rule {
+    null_rule_kind kind;
+    int device;                                                                /* -1: all */
+    char kernel[NULL_MAX_TEXT], source[NULL_MAX_TEXT], defines[NULL_MAX_TEXT]; /* "": any */
+    uint32_t call;                                                             /* kiln_null_call or null_work */
+    uint64_t nth, seen;
+    kiln_status status;
+    double us;
+    kiln_resources resources;
+} null_rule;
+
+typedef struct null_spec { /* a `device` statement */
+    char name[NULL_MAX_TEXT], driver[NULL_MAX_TEXT], compiler[NULL_MAX_TEXT], pci[NULL_MAX_TEXT];
+    kiln_caps caps;
+    bool patch;
+    double launch_us;
+} null_spec;
+
+typedef struct null_script {
+    null_spec devices[NULL_MAX_DEVICES];
+    size_t n_devices;
+    null_rule rules[NULL_MAX_RULES];
+    size_t n_rules;
+} null_script;
+
+/* Parses `text` (NUL-terminated), called `path` in failures. */
+kiln_status kiln__null_script_parse(const char *path, const char *text, null_script *out);
+
+/* Whether "-DA=1 -DB=2" contains the define "B=2", whole. */
+bool kiln__null_has_define(const char *options, const char *define);
+
+/* ---- things ---- */
 
 enum { NULL_MAX_PENDING = 256, NULL_MAX_TRACE = 1 << 18, NULL_MAX_ARGS = 64 };
 

@@ -1,5 +1,5 @@
 /* Reading the script of the null backend; null.h has the format. */
-#include "null.h"
+#include "null_internal.h"
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
