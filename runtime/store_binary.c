@@ -190,6 +190,8 @@ kiln_status kiln__store_get_binary(kiln_store *store, const char *key, void **da
         if (status == KILN_OK) {
             status = kiln__binary_read(store, layer, folder, key, false, &info, data, bytes);
             close(folder);
+            if (status == KILN_E_CORRUPT)
+                kiln__store_warn(store, KILN_STORE_WARN_DAMAGED);
         } else if (status == KILN_E_CORRUPT) {
             kiln__store_warn(store, KILN_STORE_WARN_UNSAFE);
         } else if (status == KILN_E_IO) {

@@ -40,7 +40,11 @@ static inline const kiln_store_layer *kiln__store_user(const kiln_store *store) 
 }
 
 /* ---- reporting ---- */
-typedef enum kiln_store_warning { KILN_STORE_WARN_WRITE = 1, KILN_STORE_WARN_UNSAFE = 2 } kiln_store_warning;
+typedef enum kiln_store_warning {
+    KILN_STORE_WARN_WRITE = 1,  /* the disk refused */
+    KILN_STORE_WARN_UNSAFE = 2, /* a folder that others can write to */
+    KILN_STORE_WARN_DAMAGED = 4 /* a binary that is not what was written */
+} kiln_store_warning;
 
 /* Logs the text of the last failure, once for each kind in the life of the store. */
 void kiln__store_warn(kiln_store *store, kiln_store_warning kind);

@@ -203,6 +203,9 @@ kiln_status kiln__store_records(kiln_store *store, const char *device, const cha
         status = scan_folder(store, folder, &scan, visit, user);
         close(folder);
     }
+    if (scan.n_bad > 0) /* no warning: a process that was killed leaves one behind for good */
+        kiln__log(store->context, KILN_LOG_INFO, "store: %llu damaged records of %s skipped",
+                  (unsigned long long)scan.n_bad, problem);
     atomic_fetch_add(&store->context->counters[KILN_COUNT_RECORDS_READ], scan.n_good);
     atomic_fetch_add(&store->context->counters[KILN_COUNT_RECORDS_BAD], scan.n_bad);
     return status;
