@@ -108,6 +108,11 @@ static kiln_status tile_lower(const kiln_problem *p, const kiln_config *config, 
 
 /* ---- ref ---- */
 
+static void ref_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config *out) {
+    (void)p, (void)caps;
+    *out = (kiln_config){0};
+}
+
 static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, const kiln_caps *caps,
                              kiln_lowering *l) {
     (void)config, (void)caps;
@@ -124,7 +129,7 @@ static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, c
 static const kiln_variant variants[] = {
     {"vec", &kiln__embed_gemm_vec_cpu_cl, kiln__vec_params, kiln__vec_rules, kiln__vec_reject, vec_guess, vec_lower},
     {"tile", &kiln__embed_gemm_tile_cl, kiln__tile_params, kiln__tile_rules, kiln__tile_reject, tile_guess, tile_lower},
-    {"ref", &kiln__embed_gemm_ref_cl, .lower = ref_lower},
+    {"ref", &kiln__embed_gemm_ref_cl, .guess = ref_guess, .lower = ref_lower},
     {0}};
 
 static double flops(const kiln_problem *p) {

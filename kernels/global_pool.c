@@ -123,6 +123,11 @@ static kiln_status vec_lower(const kiln_problem *p, const kiln_config *config, c
 
 /* ---- ref ---- */
 
+static void ref_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config *out) {
+    (void)p, (void)caps;
+    *out = (kiln_config){0};
+}
+
 static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, const kiln_caps *caps,
                              kiln_lowering *l) {
     (void)config, (void)caps;
@@ -138,7 +143,7 @@ static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, c
 
 static const kiln_variant variants[] = {
     {"vec", &kiln__embed_global_pool_vec_cpu_cl, vec_params, vec_rules, vec_reject, vec_guess, vec_lower},
-    {"ref", &kiln__embed_global_pool_ref_cl, .lower = ref_lower},
+    {"ref", &kiln__embed_global_pool_ref_cl, .guess = ref_guess, .lower = ref_lower},
     {0}};
 
 /* An addition and a comparison for each point and channel; the standard deviation reads everything again. */

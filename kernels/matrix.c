@@ -159,6 +159,8 @@ const char *kiln__tile_reject(const kiln_problem *problem, const kiln_caps *caps
 
 void kiln__tile_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out) {
     *out = tile_guesses[N_TILE_GUESSES - 1];
+    if (caps->kind == KILN_DEVICE_CPU) /* has no use for local memory, but a small tile is compiled sooner */
+        return;
     for (int i = N_TILE_GUESSES - 2; i >= 0; i--) {
         const kiln_config *c = &tile_guesses[i];
         const int64_t groups = divide_up(m.rows, c->v[KILN_TILE_TM]) * divide_up(m.channels, c->v[KILN_TILE_TN]);

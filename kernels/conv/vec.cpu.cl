@@ -61,8 +61,18 @@
 #define LOAD(from)       KILN_VECTOR_LOAD(KP_VW, from)
 #define STORE(value, to) KILN_VECTOR_STORE(KP_VW, value, to)
 #define BLOCK            (KP_NV * KP_VW)
+#define RUN              (KC_KW * KC_IC) /* inputs in one row under the kernel */
 #define PADDED_W         (KC_W + 2 * KC_PAD)
 #define PADDED_H         (KC_H + 2 * KC_PAD)
+
+/* The compiler unrolls a loop whole if its length is no multiple of what was asked for: seconds, and slow code. */
+#if RUN % KP_UNROLL == 0
+#define UNROLL KP_UNROLL
+#elif RUN % 2 == 0
+#define UNROLL 2
+#else
+#define UNROLL 1
+#endif
 
 /* The last vector of a row may reach past the last channel. */
 #define TAIL (KC_OC % KP_VW)
@@ -94,8 +104,8 @@ KILN_KERNEL(conv_vec, 1, 1, 1)
 
     KILN_UNROLL_NONE
     for (int ky = 0; ky < KC_KH; ky++) {
-        KILN_UNROLL(KP_UNROLL)
-        for (int k = 0; k < KC_KW * KC_IC; k++) {
+        KILN_UNROLL(UNROLL)
+        for (int k = 0; k < RUN; k++) {
             VECTOR w[KP_NV];
             KILN_UNROLL_ALL
             for (int j = 0; j < KP_NV; j++)

@@ -38,6 +38,15 @@
 #define STORE(value, to) KILN_VECTOR_STORE(KP_VW, value, to)
 #define PANEL            (KP_NV * KP_VW)
 
+/* The compiler unrolls a loop whole if its length is no multiple of what was asked for: seconds, and slow code. */
+#if KC_K % KP_UNROLL == 0
+#define UNROLL KP_UNROLL
+#elif KC_K % 2 == 0
+#define UNROLL 2
+#else
+#define UNROLL 1
+#endif
+
 /* The last vector of a row may reach past the last column. */
 #define TAIL (KC_N % KP_VW)
 #if TAIL
@@ -60,7 +69,7 @@ KILN_KERNEL(gemm_vec, 1, 1, 1)
             acc[i][j] = (VECTOR)(0.0f);
     }
 
-    KILN_UNROLL(KP_UNROLL)
+    KILN_UNROLL(UNROLL)
     for (int k = 0; k < KC_K; k++) {
         VECTOR w[KP_NV];
         KILN_UNROLL_ALL

@@ -1,0 +1,222 @@
+/* Every portable device source compiles as CUDA C: with its defaults, and with what the guess of a few problems
+ * defines. Needs NVRTC, no GPU; without NVRTC the test is skipped. */
+#include "embedded.h"
+#include "family.h"
+#include "testing.h"
+#include <dlfcn.h>
+#include <glob.h>
+
+/* ---- NVRTC, as far as it is needed ---- */
+
+typedef struct nvrtc_program nvrtc_program;
+typedef struct {
+    const char *(*error)(int);
+    int (*version)(int *, int *);
+    int (*create)(nvrtc_program **, const char *, const char *, int, const char *const *, const char *const *);
+    int (*compile)(nvrtc_program *, int, const char *const *);
+    int (*log_size)(nvrtc_program *, size_t *);
+    int (*log)(nvrtc_program *, char *);
+    int (*ptx_size)(nvrtc_program *, size_t *);
+    int (*ptx)(nvrtc_program *, char *);
+    int (*destroy)(nvrtc_program **);
+} nvrtc;
+
+static void *open_below(const char *pattern) {
+    glob_t g = {0};
+    void *library = NULL;
+    if (glob(pattern, 0, NULL, &g) == 0)
+        for (size_t i = 0; i < g.gl_pathc && !library; i++)
+            library = dlopen(g.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
+    globfree(&g);
+    return library;
+}
+
+/* KILN_NVRTC_LIBRARY, the loader's path, the toolkit's usual place, a wheel unpacked below build/. */
+static void *open_nvrtc(void) {
+    const char *asked = getenv("KILN_NVRTC_LIBRARY"), *root = getenv("KILN_SOURCE_DIR");
+    if (asked && asked[0])
+        return dlopen(asked, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen("libnvrtc.so.13", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        library = dlopen("libnvrtc.so.12", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        library = open_below("/usr/local/cuda*/lib64/libnvrtc.so.1[23]");
+    static const char *const depths[] = {"*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*"};
+    for (size_t i = 0; i < sizeof depths / sizeof *depths && !library; i++) {
+        char pattern[1024];
+        snprintf(pattern, sizeof pattern, "%s/build/%s/nvidia/*/lib/libnvrtc.so.1[23]", root ? root : ".", depths[i]);
+        library = open_below(pattern);
+    }
+    return library;
+}
+
+static void load_nvrtc(nvrtc *n) {
+    void *library = open_nvrtc();
+    if (!library)
+        SKIP("no NVRTC: libnvrtc.so.13 or .12 is neither installed nor below build/; set KILN_NVRTC_LIBRARY");
+    const struct {
+        const char *name;
+        void *slot;
+    } symbols[] = {{"nvrtcGetErrorString", &n->error},       {"nvrtcVersion", &n->version},
+                   {"nvrtcCreateProgram", &n->create},       {"nvrtcCompileProgram", &n->compile},
+                   {"nvrtcGetProgramLogSize", &n->log_size}, {"nvrtcGetProgramLog", &n->log},
+                   {"nvrtcGetPTXSize", &n->ptx_size},        {"nvrtcGetPTX", &n->ptx},
+                   {"nvrtcDestroyProgram", &n->destroy}};
+    for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+        void *symbol = dlsym(library, symbols[i].name);
+        REQUIRE(symbol != NULL);
+        memcpy(symbols[i].slot, &symbol, sizeof symbol);
+    }
+    int major = 0, minor = 0;
+    n->version(&major, &minor);
+    printf("NVRTC %d.%d\n", major, minor);
+}
+
+/* ---- one compilation ---- */
+
+static unsigned compiled;
+
+static void print_log(const nvrtc *n, nvrtc_program *program) {
+    size_t bytes = 0;
+    n->log_size(program, &bytes);
+    char *log = calloc(1, bytes + 1);
+    REQUIRE(log != NULL);
+    n->log(program, log);
+    fprintf(stderr, "%s\n", log);
+    free(log);
+}
+
+/* The PTX has a visible entry of that name. */
+static void check_entry(const nvrtc *n, nvrtc_program *program, const char *entry) {
+    size_t bytes = 0;
+    n->ptx_size(program, &bytes);
+    char *ptx = calloc(1, bytes + 1), wanted[128];
+    REQUIRE(ptx != NULL);
+    n->ptx(program, ptx);
+    snprintf(wanted, sizeof wanted, ".entry %s(", entry);
+    CHECK_HAS(ptx, wanted);
+    free(ptx);
+}
+
+/* `defines` is "-DA=1 -DB=2", as in a unit. */
+static void compile(const nvrtc *n, const kiln_embed *source, const char *defines, const char *entry) {
+    static const char *const architectures[] = {"--gpu-architecture=compute_80", "--gpu-architecture=compute_90"};
+    char text[KILN_MAX_DEFINES];
+    snprintf(text, sizeof text, "%s", defines);
+    const char *arguments[64];
+    int n_arguments = 1;
+    for (char *word = strtok(text, " "); word && n_arguments < 64; word = strtok(NULL, " "))
+        arguments[n_arguments++] = word;
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
+        arguments[0] = architectures[i];
+        nvrtc_program *program = NULL;
+        REQUIRE(n->create(&program, (const char *)source->text, source->name, 0, NULL, NULL) == 0);
+        const int result = n->compile(program, n_arguments, arguments);
+        if (result != 0) {
+            fprintf(stderr, "%s %s %s: %s\n", source->name, arguments[0], defines, n->error(result));
+            print_log(n, program);
+        }
+        CHECK(result == 0);
+        if (result == 0)
+            check_entry(n, program, entry);
+        n->destroy(&program);
+        compiled++;
+    }
+}
+
+/* ---- what to compile ---- */
+
+static bool is_portable(const kiln_embed *source) {
+    const size_t n = strlen(source->name);
+    return n < 7 || strcmp(source->name + n - 7, ".cpu.cl") != 0;
+}
+
+static const struct {
+    const kiln_embed *source;
+    const char *entry;
+} sources[] = {
+    {&kiln__embed_conv_ref_cl, "conv_ref"},
+    {&kiln__embed_conv_tile_cl, "conv_tile"},
+    {&kiln__embed_gemm_ref_cl, "gemm_ref"},
+    {&kiln__embed_gemm_tile_cl, "gemm_tile"},
+    {&kiln__embed_global_pool_ref_cl, "global_pool_ref"},
+    {&kiln__embed_pack_panels_cl, "pack_panels"},
+};
+
+static const char *const problems[] = {
+    "conv:n=1,h=19,w=19,ic=22,oc=96,kh=5,kw=5,ihalo=2,ohalo=1,ep=nbias+sum+bn+relu+mask",
+    "conv:n=8,h=9,w=9,ic=96,oc=96,kh=3,kw=3,ihalo=1,ep=scale+bias+nbias+res+sum+bn+mish+mask",
+    "conv:n=2,h=7,w=5,ic=3,oc=3,kh=1,kw=3,ep=silu",
+    "gemm:m=64,n=256,k=256,ep=bias+gelu",
+    "gemm:m=3,n=5,k=7,ep=scale+bias+res+sum+bn+sigmoid+mask",
+    "gemm:m=300,n=33,k=64,ep=tanh",
+    "global_pool:n=2,h=9,w=9,c=32,form=katago,mask=1",
+    "global_pool:n=2,h=9,w=9,c=32,form=katago_value",
+    "global_pool:n=2,h=9,w=9,c=32,form=mean_max_std,mask=1,ihalo=1",
+};
+
+/* A GPU of today, so that guesses are those a CUDA device gets. */
+static const kiln_caps gpu = {.kind = KILN_DEVICE_GPU,
+                              .language = KILN_LANGUAGE_CUDA,
+                              .units = 132,
+                              .max_group_size = 1024,
+                              .max_group = {1024, 1024, 64},
+                              .address_align_bytes = 256,
+                              .local_bytes = 227 << 10,
+                              .memory_bytes = UINT64_C(80) << 30,
+                              .max_alloc_bytes = UINT64_C(80) << 30,
+                              .f16 = true};
+
+static void compile_steps(const nvrtc *n, const kiln_lowering *l, const kiln_step *steps, size_t n_steps) {
+    for (size_t i = 0; i < n_steps; i++) {
+        const kiln_unit *unit = &l->units[steps[i].kernel.unit];
+        CHECK(is_portable(unit->source)); /* else the variant applies where it cannot compile */
+        compile(n, unit->source, unit->defines, steps[i].kernel.launch.entry);
+    }
+}
+
+static void compile_problem(const nvrtc *n, kiln_context *context, const char *text) {
+    kiln_problem p;
+    REQUIRE_OK(kiln_problem_parse(context, text, &p));
+    for (const kiln_variant *v = kiln__problem_family(&p)->variants; v->name; v++) {
+        if (v->reject && v->reject(&p, &gpu))
+            continue;
+        kiln_config config;
+        static kiln_lowering l;
+        v->guess(&p, &gpu, &config);
+        CHECK(kiln__config_reject(v, &p, &gpu, &config) == NULL);
+        REQUIRE_OK(kiln__variant_lower(v, &p, &config, &gpu, &l));
+        compile_steps(n, &l, l.prepare, l.n_prepare);
+        compile_steps(n, &l, l.run, l.n_run);
+    }
+}
+
+/* The table above has every portable source there is. */
+static void check_sources(void) {
+    const char *root = getenv("KILN_SOURCE_DIR");
+    char pattern[1024];
+    snprintf(pattern, sizeof pattern, "%s/kernels/*/*.cl", root ? root : ".");
+    glob_t g = {0};
+    REQUIRE(glob(pattern, 0, NULL, &g) == 0);
+    size_t portable = 0;
+    for (size_t i = 0; i < g.gl_pathc; i++)
+        portable += !strstr(g.gl_pathv[i], ".cpu.cl");
+    globfree(&g);
+    CHECK(portable == sizeof sources / sizeof *sources);
+}
+
+int main(void) {
+    nvrtc n;
+    load_nvrtc(&n);
+    check_sources();
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        compile(&n, sources[i].source, "", sources[i].entry);
+    kiln_context *context;
+    const kiln_context_options options = {.struct_size = sizeof options, .cache_dir = "", .backends = "null"};
+    REQUIRE_OK(kiln_context_create(&options, &context));
+    for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
+        compile_problem(&n, context, problems[i]);
+    kiln_context_destroy(context);
+    printf("%u compilations\n", compiled);
+    return test_end();
+}
