@@ -47,8 +47,8 @@ KILN_API const char *kiln_status_text(kiln_status status);
 KILN_API const char *kiln_status_name(kiln_status status);
 
 /* What exactly failed in the last Kiln call of this thread that did not return KILN_OK: the input, the reason
- * and the remedy. Never NULL. Valid until the next failing Kiln call of the same thread. A successful call
- * leaves it as it is. */
+ * and the remedy. Never NULL. Valid until the next Kiln call of the same thread. Means nothing after a call that
+ * succeeded. */
 KILN_API const char *kiln_last_error(void);
 
 #ifdef __cplusplus
