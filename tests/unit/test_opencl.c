@@ -423,8 +423,8 @@ static void test_adoption(const world *first) {
     world w = {.context = open_context()};
     w.device = kiln_device_at(w.context, 0);
     w.backend = w.device->backend;
-    engine own = open_engine(first, opencl_of(w.device), opencl_device(w.device));
-    engine foreign = open_engine(first, opencl_of(w.device), opencl_device(w.device));
+    engine own = open_engine(first, opencl_of(first->device), opencl_device(w.device));
+    engine foreign = open_engine(first, opencl_of(first->device), opencl_device(w.device));
     kiln_queue *queue = NULL;
     kiln_buffer *buffer = NULL;
     REQUIRE_OK(kiln_device_adopt(w.device, own.context));
