@@ -57,7 +57,7 @@ static kiln_status load_stored(const request *r, void **handle) {
     }
     if (status == KILN_E_CORRUPT) {
         kiln__count(context, KILN_COUNT_BINARY_REJECTED);
-        kiln__log(context, KILN_LOG_WARN, "jit: %s on %s: %s", r->name, d->name, kiln_last_error());
+        kiln__log(context, KILN_LOG_INFO, "jit: %s on %s: %s", r->name, d->name, kiln_last_error());
         return KILN_E_NOT_FOUND;
     }
     if (status != KILN_OK)
