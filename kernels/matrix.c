@@ -43,11 +43,12 @@ const char *kiln__vec_reject(const kiln_problem *problem, const kiln_caps *caps)
     return caps->vector_floats < 4 || caps->vector_registers < 8 ? "needs vector registers" : NULL;
 }
 
-/* Cycles of one tile and step of the depth, on a core that starts two multiply-adds and two loads a cycle and needs
- * eight independent multiply-adds to keep busy. */
-static double vec_cycles(int32_t mr, int32_t nv) {
-    const double arithmetic = mr * nv / 2.0, loads = (mr + nv) / 2.0, latency = 4.0;
-    return fmax(fmax(arithmetic, loads), latency);
+/* Cycles of a tile on a core that starts two multiply-adds and two loads a cycle, needs eight multiply-adds under way
+ * to keep busy, and takes weights from the second cache, a vector a cycle. Around the loop: finding the points, the
+ * epilogue, starting a work-item. */
+static double vec_cycles(int32_t mr, int32_t nv, int64_t depth) {
+    const double arithmetic = mr * nv / 2.0, loads = mr / 2.0 + nv, latency = 4.0;
+    return (double)depth * fmax(fmax(arithmetic, loads), latency) + 150.0 + 10.0 * mr * nv;
 }
 
 void kiln__vec_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out) {
@@ -63,8 +64,7 @@ void kiln__vec_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out) {
                 continue;
             const int64_t tiles = divide_up(m.rows, vec_mr[i]) * divide_up(m.channels, vec_nv[j] * vw);
             const int64_t rounds = divide_up(tiles, caps->units ? caps->units : 1);
-            /* starting a work-item and its epilogue costs about as much as 30 steps */
-            const double cost = (double)rounds * vec_cycles(vec_mr[i], vec_nv[j]) * ((double)m.depth + 30);
+            const double cost = (double)rounds * vec_cycles(vec_mr[i], vec_nv[j], m.depth);
             if (cost < best) {
                 best = cost;
                 *out = c;
