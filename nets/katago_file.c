@@ -156,7 +156,7 @@ static kiln_status skip_space(kiln_katago_file *f) {
 
 /* ---- tokens ---- */
 
-kiln_status kiln__katago_token(kiln_katago_file *file, const char *what, char out[KILN_KATAGO_MAX_NAME]) {
+static kiln_status read_token(kiln_katago_file *file, const char *what, char out[KILN_KATAGO_MAX_NAME]) {
     size_t n = 0;
     KILN_TRY(skip_space(file));
     for (;;) {
@@ -176,6 +176,14 @@ kiln_status kiln__katago_token(kiln_katago_file *file, const char *what, char ou
     out[n] = '\0';
     if (n == 0)
         return kiln__katago_fail(file, KILN_E_PARSE, "the file ends where %s belongs; it is cut short", what);
+    return KILN_OK;
+}
+
+/* Only a number can be the last token of a file; another one that ends with the file may have gone on. */
+kiln_status kiln__katago_token(kiln_katago_file *file, const char *what, char out[KILN_KATAGO_MAX_NAME]) {
+    KILN_TRY(read_token(file, what, out));
+    if (file->at == file->end)
+        return kiln__katago_fail(file, KILN_E_PARSE, "the file ends at %s; it is cut short", what);
     return KILN_OK;
 }
 
@@ -202,7 +210,7 @@ kiln_status kiln__katago_int(kiln_katago_file *file, const char *what, int64_t m
 
 kiln_status kiln__katago_float(kiln_katago_file *file, const char *what, double *out) {
     char text[KILN_KATAGO_MAX_NAME], *end;
-    KILN_TRY(kiln__katago_token(file, what, text));
+    KILN_TRY(read_token(file, what, text));
     *out = strtod_l(text, &end, file->c_locale);
     if (*end != '\0')
         return kiln__katago_fail(file, KILN_E_PARSE, "\"%.40s\" is not a number; %s belongs here", text, what);
