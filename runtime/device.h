@@ -14,7 +14,7 @@ struct kiln_device {
     kiln_device_desc desc;
     char name[32];
     char fingerprint[128]; /* [A-Za-z0-9._-]+: backend, model, units, features */
-    char near_cores[64]; /* this and numa_node: valid once is_placed */
+    char near_cores[64];   /* this and numa_node: valid once is_placed */
     char features[128];
     int32_t numa_node;
     atomic_bool is_placed;

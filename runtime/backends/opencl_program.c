@@ -96,7 +96,9 @@ kiln_status kiln__opencl_compile(kiln_device *device, const char *source, size_t
     return status;
 }
 
-/* ---- modules: a cl_program, built ---- */
+/* ---- modules: a cl_program, built ----
+ * Drivers trust binaries: PoCL 3.1 refuses what does not begin like one, but a truncated one kills the process. So only
+ * bytes whose checksum the store has verified may come here. */
 
 kiln_status kiln__opencl_module_load(kiln_device *device, const void *binary, size_t bytes, void **module) {
     const opencl_library *cl = opencl_of(device);
