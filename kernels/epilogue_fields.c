@@ -72,6 +72,11 @@ void kiln__epilogue_args(const kiln_lowering *l, kiln_step *step, int64_t ep) {
             kiln__step_operand(step, (uint32_t)kiln__lower_find(l, operands[i].name));
 }
 
+bool kiln__epilogue_is_exact(int64_t ep) {
+    const int64_t activation = (ep & KILN_EP_ACT_MASK) >> KILN_EP_ACT_SHIFT;
+    return activation == KILN_ACT_identity || activation == KILN_ACT_relu;
+}
+
 double kiln__activation(int64_t activation, double x) {
     switch (activation) {
     case KILN_ACT_relu:

@@ -55,6 +55,9 @@ void kiln__epilogue_operands(kiln_lowering *l, int64_t ep, bool board, int64_t n
 void kiln__epilogue_define(kiln_lowering *l, uint32_t unit, int64_t ep);
 void kiln__epilogue_args(const kiln_lowering *l, kiln_step *step, int64_t ep);
 
+/* Whether the parts up to the activation and the activation itself keep small whole numbers whole. */
+bool kiln__epilogue_is_exact(int64_t ep);
+
 /* The activation on a double: what the oracles use. */
 double kiln__activation(int64_t activation, double x);
 

@@ -34,6 +34,9 @@ typedef struct kiln_variant {
     const char *(*reject)(const kiln_problem *, const kiln_caps *);        /* NULL = applies, else the reason */
     void (*guess)(const kiln_problem *, const kiln_caps *, kiln_config *); /* constant time, always valid */
     kiln_status (*lower)(const kiln_problem *, const kiln_config *, const kiln_caps *, kiln_lowering *out);
+    /* A technique that rounds more than a plain sum (Winograd): its results may be this many times the family's
+     * tolerance off, and whole numbers do not come out exactly. 0: a plain sum. */
+    double error_factor;
 } kiln_variant;
 
 /* How far a result may be from the exact one: |got - exact| <= abs + rel * |exact|. */
@@ -49,6 +52,8 @@ typedef struct kiln_family {
     double (*flops)(const kiln_problem *);
     /* For inputs and weights of magnitude about 1 (see tests/check). */
     kiln_tolerance (*tolerance)(const kiln_problem *);
+    /* Whether small whole numbers give the same result in any order of summation. Optional: never. */
+    bool (*is_exact)(const kiln_problem *);
 } kiln_family;
 
 static inline const kiln_family *kiln__problem_family(const kiln_problem *p) {

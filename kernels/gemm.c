@@ -127,9 +127,21 @@ static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, c
 /* ---- family ---- */
 
 static const kiln_variant variants[] = {
-    {"vec", &kiln__embed_gemm_vec_cpu_cl, kiln__vec_params, kiln__vec_rules, kiln__vec_reject, vec_guess, vec_lower},
-    {"tile", &kiln__embed_gemm_tile_cl, kiln__tile_params, kiln__tile_rules, kiln__tile_reject, tile_guess, tile_lower},
-    {"ref", &kiln__embed_gemm_ref_cl, .guess = ref_guess, .lower = ref_lower},
+    {.name = "vec",
+     .source = &kiln__embed_gemm_vec_cpu_cl,
+     .params = kiln__vec_params,
+     .rules = kiln__vec_rules,
+     .reject = kiln__vec_reject,
+     .guess = vec_guess,
+     .lower = vec_lower},
+    {.name = "tile",
+     .source = &kiln__embed_gemm_tile_cl,
+     .params = kiln__tile_params,
+     .rules = kiln__tile_rules,
+     .reject = kiln__tile_reject,
+     .guess = tile_guess,
+     .lower = tile_lower},
+    {.name = "ref", .source = &kiln__embed_gemm_ref_cl, .guess = ref_guess, .lower = ref_lower},
     {0}};
 
 static double flops(const kiln_problem *p) {
@@ -140,10 +152,15 @@ static kiln_tolerance tolerance(const kiln_problem *p) {
     return kiln__sum_tolerance(p->v[K]);
 }
 
+static bool is_exact(const kiln_problem *p) {
+    return kiln__epilogue_is_exact(p->v[EP]);
+}
+
 const kiln_family kiln__family_gemm = {
     .schema = {"gemm", "matrix product c = a x b, row-major", fields, N_FIELDS, check},
     .variants = variants,
     .operands = operands,
     .flops = flops,
     .tolerance = tolerance,
+    .is_exact = is_exact,
 };

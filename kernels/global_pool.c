@@ -142,8 +142,14 @@ static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, c
 /* ---- family ---- */
 
 static const kiln_variant variants[] = {
-    {"vec", &kiln__embed_global_pool_vec_cpu_cl, vec_params, vec_rules, vec_reject, vec_guess, vec_lower},
-    {"ref", &kiln__embed_global_pool_ref_cl, .guess = ref_guess, .lower = ref_lower},
+    {.name = "vec",
+     .source = &kiln__embed_global_pool_vec_cpu_cl,
+     .params = vec_params,
+     .rules = vec_rules,
+     .reject = vec_reject,
+     .guess = vec_guess,
+     .lower = vec_lower},
+    {.name = "ref", .source = &kiln__embed_global_pool_ref_cl, .guess = ref_guess, .lower = ref_lower},
     {0}};
 
 /* An addition and a comparison for each point and channel; the standard deviation reads everything again. */
@@ -160,10 +166,15 @@ static kiln_tolerance tolerance(const kiln_problem *p) {
                             .rel = 16.0 * FLT_EPSILON};
 }
 
+static bool is_exact(const kiln_problem *p) {
+    return p->v[FORM] == MAX;
+}
+
 const kiln_family kiln__family_global_pool = {
     .schema = {"global_pool", "reduction of each channel over a board, NHWC", fields, N_FIELDS, check},
     .variants = variants,
     .operands = operands,
     .flops = flops,
     .tolerance = tolerance,
+    .is_exact = is_exact,
 };

@@ -45,7 +45,6 @@ uint64_t check_random(uint64_t *state);
 typedef struct check_oracle {
     const char *family;
     void (*compute)(const kiln_problem *problem, const check_data *data); /* fills `expected` of every output */
-    bool (*is_exact)(const kiln_problem *problem); /* on small integers every variant must give the exact result */
     bool skips_unread; /* reads no halo and no point that the mask excludes: those may hold anything */
 } check_oracle;
 
@@ -58,7 +57,6 @@ const check_oracle *check_oracle_of(const char *family);
 /* The epilogue pipeline in double; writes `sum` if there is one. item: of the batch, row: of points or matrix rows. */
 double check_epilogue(const check_data *data, int64_t ep, double x, int64_t item, int64_t row, int64_t channel,
                       int64_t channels);
-bool check_epilogue_is_exact(int64_t ep);
 
 /* ---- running a candidate ---- */
 

@@ -23,8 +23,3 @@ double check_epilogue(const check_data *data, int64_t ep, double x, int64_t item
         x *= of_channel(data, "mask", row);
     return x;
 }
-
-bool check_epilogue_is_exact(int64_t ep) {
-    const int64_t activation = (ep & KILN_EP_ACT_MASK) >> KILN_EP_ACT_SHIFT;
-    return activation == KILN_ACT_identity || activation == KILN_ACT_relu;
-}
