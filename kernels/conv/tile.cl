@@ -72,8 +72,8 @@ KILN_INLINE float load_input(KILN_GLOBAL const float *input, int point, int poin
     const int y = point / KC_W % KC_H + tap / KC_KW - KC_KH / 2, x = point % KC_W + tap % KC_KW - KC_KW / 2;
     if (point >= points || k >= K || y < 0 || y >= KC_H || x < 0 || x >= KC_W)
         return 0.0f;
-    return input[(((size_t)item * (KC_H + 2 * KC_IHALO) + y + KC_IHALO) * (KC_W + 2 * KC_IHALO) + x + KC_IHALO) * KC_IC +
-                 channel];
+    const size_t pixel = ((size_t)item * (KC_H + 2 * KC_IHALO) + y + KC_IHALO) * (KC_W + 2 * KC_IHALO) + x + KC_IHALO;
+    return input[pixel * KC_IC + channel];
 }
 
 KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)

@@ -5,8 +5,8 @@
  *       x x x x . . . .  x x x x . . . .     --->         x x x x . . . .   mean
  *       x x x x . . . .  x x x x . . . .                  x x x x . . . .   max, ...
  *
- * Points with a mask of 0 do not count and are not read. A board without points gives zeros. The last work-item's vector
- * may reach past the last channel; what is past it is neither read nor written.
+ * Points with a mask of 0 do not count and are not read. A board without points gives zeros. The last work-item's
+ * vector may reach past the last channel; what is past it is neither read nor written.
  *
  * Grid: x = vectors of channels, y = boards. */
 #include "dialect.h"

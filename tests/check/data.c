@@ -51,6 +51,14 @@ static float value(bool integers, uint64_t *state) {
     return integers ? (float)(int)(r % 5) - 2 : (float)((double)(r >> 11) * 0x1p-52 - 1);
 }
 
+/* What makes a careless activation overflow or cancel, among the biases of the whole-number set (its sums are exact).
+ */
+static float bias_value(uint64_t *state) {
+    static const float far[] = {-104, -100, -88, -50, -20, 20, 50, 88, 100, 104};
+    const uint64_t r = check_random(state);
+    return r % 4 ? value(true, state) : far[r / 4 % (sizeof far / sizeof *far)];
+}
+
 static void fill(check_tensor *t, bool integers, uint64_t *state) {
     const kiln_operand *o = &t->operand;
     const bool output = o->role == KILN_ROLE_OUTPUT;
@@ -61,6 +69,8 @@ static void fill(check_tensor *t, bool integers, uint64_t *state) {
             t->data[i] = NAN;
         else if (strcmp(o->name, "mask") == 0)
             t->data[i] = mask_value(o, i, t->n, state);
+        else if (integers && strcmp(o->name, "bias") == 0)
+            t->data[i] = bias_value(state);
         else
             t->data[i] = value(integers, state);
     }
