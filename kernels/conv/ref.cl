@@ -53,9 +53,8 @@ KILN_KERNEL(conv_ref, 64, 1, 1)
             const int iy = y + ky - KC_KH / 2, ix = x + kx - KC_KW / 2;
             if (iy < 0 || iy >= KC_H || ix < 0 || ix >= KC_W)
                 continue;
-            KILN_GLOBAL const float *from =
-                input +
-                (((size_t)item * (KC_H + 2 * KC_IHALO) + iy + KC_IHALO) * (KC_W + 2 * KC_IHALO) + ix + KC_IHALO) * KC_IC;
+            const size_t row = (size_t)item * (KC_H + 2 * KC_IHALO) + iy + KC_IHALO;
+            KILN_GLOBAL const float *from = input + (row * (KC_W + 2 * KC_IHALO) + ix + KC_IHALO) * KC_IC;
             KILN_GLOBAL const float *w = weights + (size_t)(ky * KC_KW + kx) * KC_IC * KC_OC + channel;
             for (int i = 0; i < KC_IC; i++)
                 acc = KILN_FMA(from[i], w[(size_t)i * KC_OC], acc);
