@@ -71,7 +71,10 @@ static kiln_status io_add(kiln_net *net, kiln_net_io *list, size_t *n, int32_t t
         return kiln_fail(KILN_E_INVALID, "\"%s\": a net has at most %d inputs or outputs", name, KILN_NET_MAX_IO);
     const kiln_net_tensor *t = &net->tensors[tensor];
     kiln_net_io *io = &list[*n];
-    *io = (kiln_net_io){.tensor = tensor, .info = {.name = name}};
+    char *copy = kiln__strdup(net->context, name);
+    if (!copy)
+        return KILN_E_MEMORY;
+    *io = (kiln_net_io){.tensor = tensor, .name = copy, .info = {.name = copy}};
     if (t->shape != KILN_NET_VECTOR) {
         io->info.shape[io->info.rank++] = -1;
         io->info.shape[io->info.rank++] = -1;
@@ -189,18 +192,53 @@ kiln_status kiln__net_conv(kiln_net *net, const kiln_net_conv *conv, const kiln_
     return attach_output(net, op, "output", KILN_NET_BOARD, conv->oc, output);
 }
 
+/* Row-major memory of a board is a vector already; only its length depends on the board. */
+static kiln_status attach_flat(kiln_net *net, kiln_net_op *op, const char *name, int32_t tensor) {
+    const kiln_net_tensor *t = &net->tensors[tensor];
+    const int64_t floats = kiln__net_tensor_floats(t, net->default_board, net->default_board);
+    if (t->shape != KILN_NET_BOARD)
+        return attach_tensor(net, op, name, tensor, KILN_NET_VECTOR, op->ic);
+    if (floats != op->ic)
+        return kiln_fail(KILN_E_INVALID,
+                         "\"%s\": its %s is \"%s\", a board of %lld by %lld with %lld channels, not %lld values",
+                         op->name, name, t->name, (long long)net->default_board, (long long)net->default_board,
+                         (long long)t->c, (long long)op->ic);
+    net->board_is_fixed = true;
+    attach(op, name, false, false, tensor);
+    return KILN_OK;
+}
+
+static kiln_status check_epilogue(const kiln_net_op *op, const kiln_net_epilogue *ep) {
+    if (ep->bias != KILN_NET_NONE || ep->nbias != KILN_NET_NONE)
+        return kiln_fail(KILN_E_INVALID, "\"%s\": this kind of layer takes no bias", op->name);
+    return KILN_OK;
+}
+
 kiln_status kiln__net_gemm(kiln_net *net, const char *name, int32_t input, int32_t weights, int64_t ic, int64_t oc,
                            const kiln_net_epilogue *ep, int32_t *output) {
     kiln_net_op *op;
     KILN_TRY(op_begin(net, KILN_NET_GEMM, name, &op));
     op->ic = ic;
     op->oc = oc;
-    KILN_TRY(check_channels(op->name, ic));
+    if (ic < 1 || ic > KILN_NET_MAX_DEPTH)
+        return kiln_fail(KILN_E_INVALID, "\"%s\": %lld values in; 1 to %d are possible", op->name, (long long)ic,
+                         KILN_NET_MAX_DEPTH);
     KILN_TRY(check_channels(op->name, oc));
-    KILN_TRY(attach_tensor(net, op, "a", input, KILN_NET_VECTOR, ic));
+    KILN_TRY(attach_flat(net, op, "a", input));
     KILN_TRY(attach_weight(net, op, "b", weights, ic * oc));
     KILN_TRY(attach_epilogue(net, op, ep, KILN_NET_VECTOR, NULL));
     return attach_output(net, op, "c", KILN_NET_VECTOR, oc, output);
+}
+
+static int64_t pool_parts(const char *form) {
+    static const struct {
+        const char *form;
+        int64_t parts;
+    } forms[] = {{"mean", 1}, {"max", 1}, {"mean_max", 2}};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (strcmp(forms[i].form, form) == 0)
+            return forms[i].parts;
+    return 3;
 }
 
 kiln_status kiln__net_pool(kiln_net *net, const char *name, const char *form, int32_t input, int32_t mask,
@@ -208,12 +246,47 @@ kiln_status kiln__net_pool(kiln_net *net, const char *name, const char *form, in
     kiln_net_op *op;
     KILN_TRY(op_begin(net, KILN_NET_POOL, name, &op));
     op->ic = net->tensors[input].c;
-    op->oc = 3 * op->ic;
+    op->oc = pool_parts(form) * op->ic;
     op->form = form;
     op->ep = mask != KILN_NET_NONE ? KILN_EP_MASK : 0;
     KILN_TRY(attach_tensor(net, op, "input", input, KILN_NET_BOARD, op->ic));
     KILN_TRY(attach_tensor(net, op, "mask", mask, KILN_NET_POINTS, 1));
     return attach_output(net, op, "output", KILN_NET_VECTOR, op->oc, output);
+}
+
+kiln_status kiln__net_se(kiln_net *net, const kiln_net_se *se, const kiln_net_epilogue *ep, int32_t *output,
+                         int32_t *sum) {
+    kiln_net_op *op;
+    KILN_TRY(op_begin(net, KILN_NET_SE, se->name, &op));
+    const int64_t c = net->tensors[se->input].c, wide = strcmp(se->form, "scale_shift") == 0 ? 2 * c : c;
+    op->ic = op->oc = c;
+    op->reduced = se->reduced;
+    op->form = se->form;
+    KILN_TRY(check_channels(op->name, se->reduced));
+    KILN_TRY(check_epilogue(op, ep));
+    KILN_TRY(attach_tensor(net, op, "input", se->input, KILN_NET_BOARD, c));
+    KILN_TRY(attach_weight(net, op, "w1", se->w1, c * se->reduced));
+    KILN_TRY(attach_weight(net, op, "b1", se->b1, se->reduced));
+    KILN_TRY(attach_weight(net, op, "w2", se->w2, se->reduced * wide));
+    KILN_TRY(attach_weight(net, op, "b2", se->b2, wide));
+    KILN_TRY(attach_epilogue(net, op, ep, KILN_NET_BOARD, sum));
+    return attach_output(net, op, "output", KILN_NET_BOARD, c, output);
+}
+
+kiln_status kiln__net_affine(kiln_net *net, const kiln_net_affine *affine, const kiln_net_epilogue *ep, int32_t *output,
+                             int32_t *sum) {
+    kiln_net_op *op;
+    KILN_TRY(op_begin(net, KILN_NET_AFFINE, affine->name, &op));
+    const int64_t c = net->tensors[affine->input].c;
+    op->ic = op->oc = c;
+    op->form = affine->form;
+    op->gate = affine->gate;
+    KILN_TRY(check_epilogue(op, ep));
+    KILN_TRY(attach_tensor(net, op, "input", affine->input, KILN_NET_BOARD, c));
+    KILN_TRY(attach_tensor(net, op, "gates", affine->gates, KILN_NET_VECTOR,
+                           strcmp(affine->form, "scale_shift") == 0 ? 2 * c : c));
+    KILN_TRY(attach_epilogue(net, op, ep, KILN_NET_BOARD, sum));
+    return attach_output(net, op, "output", KILN_NET_BOARD, c, output);
 }
 
 kiln_status kiln__net_channel(kiln_net *net, const char *name, int32_t input, int64_t channel, int32_t *output) {

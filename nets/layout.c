@@ -10,7 +10,7 @@ enum { MAX_BATCH = 65536, MAX_EDGE = 256 };
 /* ---- halos ---- */
 
 /* A convolution reads its input fastest from a halo of half its kernel, which the op before leaves free. Tensors that
- * are added, copied or seen from outside are compact. */
+ * are added, copied, flattened or seen from outside are compact. */
 static void choose_halos(kiln_layout *l) {
     const kiln_net *net = l->net;
     for (size_t i = 0; i < net->n_ops; i++) {
@@ -25,8 +25,9 @@ static void choose_halos(kiln_layout *l) {
     for (size_t i = 0; i < net->n_ops; i++)
         for (size_t k = 0; k < net->ops[i].n_operands; k++) {
             const kiln_net_operand *o = &net->ops[i].operands[k];
-            const bool compact = strcmp(o->name, "residual") == 0 || strcmp(o->name, "sum") == 0;
-            if (!o->is_weight && (compact || (net->ops[i].kind == KILN_NET_CHANNEL && !o->is_output)))
+            const bool added = strcmp(o->name, "residual") == 0 || strcmp(o->name, "sum") == 0;
+            const bool copied = net->ops[i].kind == KILN_NET_CHANNEL || net->ops[i].kind == KILN_NET_GEMM;
+            if (!o->is_weight && (added || (copied && !o->is_output)))
                 l->halo[o->index] = 0;
         }
     for (size_t i = 0; i < net->n_inputs; i++)
@@ -120,6 +121,11 @@ kiln_status kiln__layout_make(const kiln_net *net, int64_t n, int64_t h, int64_t
                          "net \"%s\": batch %" PRId64 " of a board of %" PRId64 " by %" PRId64
                          "; batches of 1 to %d and edges of 1 to %d are possible",
                          net->name, n, h, w, MAX_BATCH, MAX_EDGE);
+    if (net->board_is_fixed && (h != net->default_board || w != net->default_board))
+        return kiln_fail(KILN_E_INVALID,
+                         "net \"%s\": a board of %" PRId64 " by %" PRId64
+                         "; a layer flattens the board, so that only %" PRId64 " by %" PRId64 " is possible",
+                         net->name, h, w, net->default_board, net->default_board);
     out->halo = kiln__alloc(net->context, net->n_tensors * sizeof *out->halo);
     out->items = kiln__alloc(net->context, net->n_tensors * sizeof *out->items);
     out->is_input = kiln__alloc(net->context, net->n_tensors * sizeof *out->is_input);
@@ -157,6 +163,12 @@ static int32_t halo_of(const kiln_layout *l, const kiln_net_op *op, const char *
     return l->halo[kiln__net_operand(op, operand)->index];
 }
 
+/* What the families that keep the shape of a board have in common. */
+static void write_board(const kiln_layout *l, const kiln_net_op *op, const char *family, kiln_strbuf *s) {
+    kiln__strbuf_addf(s, "%s:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",c=%" PRId64 ",ihalo=%d,ohalo=%d", family, l->n,
+                      l->h, l->w, op->ic, halo_of(l, op, "input"), halo_of(l, op, "output"));
+}
+
 static void write_problem(const kiln_layout *l, const kiln_net_op *op, kiln_strbuf *s) {
     switch (op->kind) {
     case KILN_NET_CONV:
@@ -176,6 +188,18 @@ static void write_problem(const kiln_layout *l, const kiln_net_op *op, kiln_strb
                           l->n, l->h, l->w, op->ic, op->form, halo_of(l, op, "input"));
         if (op->ep & KILN_EP_MASK)
             kiln__strbuf_add(s, ",mask=1");
+        return;
+    case KILN_NET_SE:
+        write_board(l, op, "se_block", s);
+        kiln__strbuf_addf(s, ",r=%" PRId64 ",form=%s", op->reduced, op->form);
+        if (op->ep & KILN_EP_MASK)
+            kiln__strbuf_add(s, ",mask=1");
+        add_epilogue(s, op->ep);
+        return;
+    case KILN_NET_AFFINE:
+        write_board(l, op, "affine", s);
+        kiln__strbuf_addf(s, ",form=%s,gate=%s", op->form, op->gate);
+        add_epilogue(s, op->ep);
         return;
     case KILN_NET_CHANNEL:
         return;

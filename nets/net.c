@@ -36,6 +36,10 @@ void kiln_net_destroy(kiln_net *net) {
     }
     for (size_t i = 0; i < net->n_ops; i++)
         kiln__free(context, net->ops[i].name);
+    for (size_t i = 0; i < net->n_inputs; i++)
+        kiln__free(context, net->inputs[i].name);
+    for (size_t i = 0; i < net->n_outputs; i++)
+        kiln__free(context, net->outputs[i].name);
     kiln__free(context, net->tensors);
     kiln__free(context, net->weights);
     kiln__free(context, net->ops);

@@ -6,7 +6,13 @@
 #include "context.h"
 #include <kiln/net.h>
 
-enum { KILN_NET_NONE = -1, KILN_NET_MAX_OPERANDS = 12, KILN_NET_MAX_CHANNELS = 65536, KILN_NET_MAX_IO = 16 };
+enum {
+    KILN_NET_NONE = -1,
+    KILN_NET_MAX_OPERANDS = 12,
+    KILN_NET_MAX_CHANNELS = 65536,
+    KILN_NET_MAX_DEPTH = 1 << 20,
+    KILN_NET_MAX_IO = 16
+};
 
 typedef enum kiln_net_shape {
     KILN_NET_BOARD,  /* [n][h][w][c] */
@@ -30,6 +36,8 @@ typedef enum kiln_net_kind {
     KILN_NET_CONV,
     KILN_NET_GEMM,
     KILN_NET_POOL,
+    KILN_NET_SE,
+    KILN_NET_AFFINE,
     KILN_NET_CHANNEL /* copies one channel of a board into points */
 } kiln_net_kind;
 
@@ -45,7 +53,9 @@ typedef struct kiln_net_op {
     char *name;
     int64_t ic, oc;
     int32_t kh, kw;
-    const char *form; /* of POOL; static */
+    int64_t reduced;  /* of SE: channels between its two layers */
+    const char *form; /* of POOL, SE and AFFINE; static */
+    const char *gate; /* of AFFINE; static */
     int64_t channel;  /* of CHANNEL */
     int64_t ep;       /* KILN_EP_* */
     kiln_net_operand operands[KILN_NET_MAX_OPERANDS];
@@ -54,6 +64,7 @@ typedef struct kiln_net_op {
 
 typedef struct kiln_net_io {
     int32_t tensor;
+    char *name; /* what info.name points to */
     kiln_tensor_info info;
 } kiln_net_io;
 
@@ -64,6 +75,7 @@ struct kiln_net {
     char *name;
     const char *format;
     int64_t channels, default_board;
+    bool board_is_fixed; /* a layer's weights depend on the size of the board: default_board and no other */
     size_t n_blocks;
     kiln_net_tensor *tensors;
     size_t n_tensors, cap_tensors;
@@ -85,6 +97,8 @@ kiln_status kiln__net_create(kiln_context *context, const char *name, const char
 kiln_status kiln__katago_open(kiln_context *context, const char *path, kiln_net **out);
 kiln_status kiln__katago_read(kiln_context *context, const void *data, size_t bytes, kiln_net **out);
 kiln_status kiln__seeded_open(kiln_context *context, const char *text, kiln_net **out);
+kiln_status kiln__description_open(kiln_context *context, const char *path, kiln_net **out);
+kiln_status kiln__description_read(kiln_context *context, const void *data, size_t bytes, kiln_net **out);
 
 /* Adds a weight and takes over `data` (from kiln__alloc or kiln__realloc), also when it fails. KILN_E_INVALID: NaN or
  * infinite. */
@@ -123,12 +137,39 @@ typedef struct kiln_net_conv {
  * other; the text names the op. */
 kiln_status kiln__net_conv(kiln_net *net, const kiln_net_conv *conv, const kiln_net_epilogue *ep, int32_t *output,
                            int32_t *sum);
-/* output[n][oc] = input[n][ic] * weights[ic][oc], then bias and activation. */
+/* output[n][oc] = input[n][ic] * weights[ic][oc], then the epilogue. A board as input is flattened in its own order,
+ * [h][w][c]: ic is h * w * c of the default board, which becomes the only one possible. */
 kiln_status kiln__net_gemm(kiln_net *net, const char *name, int32_t input, int32_t weights, int64_t ic, int64_t oc,
                            const kiln_net_epilogue *ep, int32_t *output);
-/* `form` is a static word of the global_pool family; the output has 3 * channels. */
+/* `form` is a static word of the global_pool family, which says how many times the channels the output has. */
 kiln_status kiln__net_pool(kiln_net *net, const char *name, const char *form, int32_t input, int32_t mask,
                            int32_t *output);
+
+typedef struct kiln_net_se {
+    const char *name;
+    int32_t input;    /* board */
+    const char *form; /* static: "scale" or "scale_shift" */
+    int64_t reduced;  /* channels between the two layers */
+    int32_t w1, b1;   /* [c][reduced], [reduced] */
+    int32_t w2, b2;   /* [reduced][c], [c]; twice as wide with scale_shift, scales first */
+} kiln_net_se;
+
+/* g = relu(mean of x over the board, or its mask, * w1 + b1) * w2 + b2; x * sigmoid(g), + the second half of g with
+ * scale_shift; then the epilogue without bias and nbias. */
+kiln_status kiln__net_se(kiln_net *net, const kiln_net_se *se, const kiln_net_epilogue *ep, int32_t *output,
+                         int32_t *sum);
+
+typedef struct kiln_net_affine {
+    const char *name;
+    int32_t input;    /* board */
+    int32_t gates;    /* vector of as many channels, or twice as many with scale_shift, scales first */
+    const char *form; /* static: "scale", "shift" or "scale_shift" */
+    const char *gate; /* static: "none" or "sigmoid", which the scales go through */
+} kiln_net_affine;
+
+/* x * gate(scale) + shift, one of each for each item and channel; then the epilogue without bias and nbias. */
+kiln_status kiln__net_affine(kiln_net *net, const kiln_net_affine *affine, const kiln_net_epilogue *ep, int32_t *output,
+                             int32_t *sum);
 kiln_status kiln__net_channel(kiln_net *net, const char *name, int32_t input, int64_t channel, int32_t *output);
 
 /* ---- asking a net ---- */
