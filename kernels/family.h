@@ -37,6 +37,8 @@ typedef struct kiln_variant {
     /* A technique that rounds more than a plain sum (Winograd): its results may be this many times the family's
      * tolerance off, and whole numbers do not come out exactly. 0: a plain sum. */
     double error_factor;
+    /* Device kinds it is made for, 1 << kiln_device_kind each; 0: all. Others run it, but are not searched for it. */
+    unsigned home;
 } kiln_variant;
 
 /* How far a result may be from the exact one: |got - exact| <= abs + rel * |exact|. */

@@ -128,6 +128,7 @@ static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, c
 
 static const kiln_variant variants[] = {
     {.name = "vec",
+     .home = 1u << KILN_DEVICE_CPU,
      .source = &kiln__embed_gemm_vec_cpu_cl,
      .params = kiln__vec_params,
      .rules = kiln__vec_rules,
@@ -135,6 +136,7 @@ static const kiln_variant variants[] = {
      .guess = vec_guess,
      .lower = vec_lower},
     {.name = "tile",
+     .home = 1u << KILN_DEVICE_GPU | 1u << KILN_DEVICE_OTHER,
      .source = &kiln__embed_gemm_tile_cl,
      .params = kiln__tile_params,
      .rules = kiln__tile_rules,

@@ -143,6 +143,7 @@ static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, c
 
 static const kiln_variant variants[] = {
     {.name = "vec",
+     .home = 1u << KILN_DEVICE_CPU,
      .source = &kiln__embed_global_pool_vec_cpu_cl,
      .params = vec_params,
      .rules = vec_rules,

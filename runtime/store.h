@@ -40,7 +40,8 @@ typedef enum kiln_trial_state {
     KILN_TRIAL_WRONG = 2,   /* computed wrongly */
     KILN_TRIAL_CRASHED = 3, /* took its process with it */
     KILN_TRIAL_HUNG = 4,    /* did not come back in time */
-    KILN_TRIAL_MISS = 5     /* no trial: a problem that was asked for and had none */
+    KILN_TRIAL_MISS = 5,    /* no trial: a problem that was asked for and had none */
+    KILN_TRIAL_DONE = 6     /* no trial: a search ended; `config` says how far it went, `content` what it searched */
 } kiln_trial_state;
 
 typedef enum kiln_serving { KILN_SERVING_EAGER = 0, KILN_SERVING_GRAPH = 1 } kiln_serving;

@@ -17,6 +17,7 @@ static const double max_time = 9007199254740992.0; /* 2^53: whole in a double */
 static const char *const state_names[] = {
     [KILN_TRIAL_OK] = "ok",           [KILN_TRIAL_FAILED] = "failed", [KILN_TRIAL_WRONG] = "wrong",
     [KILN_TRIAL_CRASHED] = "crashed", [KILN_TRIAL_HUNG] = "hung",     [KILN_TRIAL_MISS] = "miss",
+    [KILN_TRIAL_DONE] = "done",
 };
 static const char *const serving_names[] = {[KILN_SERVING_EAGER] = "eager", [KILN_SERVING_GRAPH] = "graph"};
 enum { N_STATES = sizeof state_names / sizeof *state_names, N_SERVINGS = sizeof serving_names / sizeof *serving_names };

@@ -36,6 +36,7 @@ struct kiln_measurer {
     float *data[N_SETS][KILN_MAX_OPERANDS]; /* what inputs hold, and what ref made of the outputs */
     float *got, *again;                     /* as large as the largest operand */
     runner champion;
+    void *events[2];                /* of the device's clock, or NULL */
     double samples[4][MAX_SAMPLES]; /* candidate and champion, each eager and replayed */
 };
 
@@ -207,12 +208,28 @@ typedef struct {
     double *samples;
 } sampled;
 
-static kiln_status sample(kiln_measurer *m, const sampled *s, unsigned n_runs, double *us) {
-    const double start = kiln__now_us();
+static kiln_status run_many(const sampled *s, unsigned n_runs) {
     for (unsigned i = 0; i < n_runs; i++)
         KILN_TRY(s->replayed ? kiln_graph_launch(s->runner->graph) : kiln_binding_run(s->runner->bindings[1]));
+    return KILN_OK;
+}
+
+/* By the device's clock where there is one. On a CPU device launching is part of the work, so the host's is right. */
+static kiln_status sample(kiln_measurer *m, const sampled *s, unsigned n_runs, double *us) {
+    const kiln_backend *b = m->device->backend;
+    if (!m->events[0]) {
+        const double start = kiln__now_us();
+        KILN_TRY(run_many(s, n_runs));
+        KILN_TRY(kiln_queue_finish(m->queue));
+        *us = (kiln__now_us() - start) / n_runs;
+        return KILN_OK;
+    }
+    KILN_TRY(b->event_record(m->device, m->queue->handle, m->events[0]));
+    KILN_TRY(run_many(s, n_runs));
+    KILN_TRY(b->event_record(m->device, m->queue->handle, m->events[1]));
     KILN_TRY(kiln_queue_finish(m->queue));
-    *us = (kiln__now_us() - start) / n_runs;
+    KILN_TRY(b->event_elapsed_us(m->device, m->events[0], m->events[1], us));
+    *us /= n_runs;
     return KILN_OK;
 }
 
@@ -222,17 +239,19 @@ static kiln_timing summarize(double *samples, size_t n, unsigned n_runs) {
                          (uint32_t)(n * n_runs)};
 }
 
-static double median_of(const double *samples, size_t n) {
-    double copy[MAX_SAMPLES];
-    memcpy(copy, samples, n * sizeof *copy);
-    return kiln__median(copy, n);
+/* The median of what neighbouring samples are to each other: what disturbs the machine disturbs both. */
+static double paired_ratio(const double *candidate, const double *champion, size_t n) {
+    double ratios[MAX_SAMPLES];
+    for (size_t i = 0; i < n; i++)
+        ratios[i] = candidate[i] / champion[i];
+    return kiln__median(ratios, n);
 }
 
 /* Whether the candidate's first stream is so far behind the champion's that more samples are wasted. */
 static bool is_loser(const kiln_measurer *m, const sampled *streams, size_t n_streams, size_t n) {
     if (m->options.drop_ratio <= 0 || n_streams < 2 || streams[1].runner != &m->champion)
         return false;
-    const double ratio = median_of(streams[0].samples, n) / median_of(streams[1].samples, n);
+    const double ratio = paired_ratio(streams[0].samples, streams[1].samples, n);
     return ratio > m->options.drop_ratio * (n < 3 ? hopeless : 1);
 }
 
@@ -247,12 +266,14 @@ static kiln_status time_streams(kiln_measurer *m, const sampled *streams, size_t
     *n_runs = 1;
     while (first * *n_runs < 500 && *n_runs < 256) /* long against the clock's resolution and one enqueue */
         *n_runs *= 2;
-    const double start = kiln__now_us();
+    double measured_us = 0;
     size_t n = 0;
     *dropped = false;
-    while (n < MAX_SAMPLES && !*dropped && (n < MIN_SAMPLES || kiln__now_us() - start < 1e6 * m->options.min_seconds)) {
+    while (n < MAX_SAMPLES && !*dropped && (n < MIN_SAMPLES || measured_us < 1e6 * m->options.min_seconds)) {
         for (size_t s = 0; s < n_streams; s++)
             KILN_TRY(sample(m, &streams[s], *n_runs, &streams[s].samples[n]));
+        for (size_t s = 0; s < n_streams; s++)
+            measured_us += streams[s].samples[n] * *n_runs;
         n++;
         *dropped = is_loser(m, streams, n_streams, n);
     }
@@ -279,14 +300,26 @@ static kiln_status time_runner(kiln_measurer *m, const runner *r, kiln_trial *ou
         if (streams[s].runner == &m->champion)
             continue;
         const int serving = streams[s].replayed ? KILN_SERVING_GRAPH : KILN_SERVING_EAGER;
-        out->timing[serving] = summarize(streams[s].samples, n, n_runs);
         if (m->champion.plan)
-            out->ratio[serving] = out->timing[serving].median_us / median_of(streams[s + 1].samples, n);
+            out->ratio[serving] = paired_ratio(streams[s].samples, streams[s + 1].samples, n);
+        out->timing[serving] = summarize(streams[s].samples, n, n_runs);
     }
     return KILN_OK;
 }
 
 /* ---- a candidate ---- */
+
+/* What a bad candidate may have written over: guard bands and inputs. */
+static kiln_status restore(kiln_measurer *m) {
+    for (int set = 0; set < N_SETS; set++)
+        for (size_t i = 0; i < m->n_operands; i++) {
+            const guarded *g = &m->buffers[set][i];
+            KILN_TRY(kiln_buffer_fill(m->queue, g->buffer, 0, kiln_buffer_bytes(g->buffer), GUARD));
+            if (m->operands[i].role != KILN_ROLE_OUTPUT)
+                KILN_TRY(kiln_buffer_write(m->queue, g->buffer, GUARD_BYTES, m->data[set][i], g->bytes));
+        }
+    return kiln_queue_finish(m->queue);
+}
 
 static bool ends_measuring(kiln_status status) {
     return status == KILN_E_DEVICE_LOST || status == KILN_E_MEMORY || status == KILN_E_CANCELLED;
@@ -309,7 +342,9 @@ kiln_status kiln__measure(kiln_measurer *m, const kiln_candidate *candidate, kil
         out->state = status == KILN_E_MISMATCH ? KILN_TRIAL_WRONG : KILN_TRIAL_FAILED;
     }
     close_runner(&r);
-    return ends_measuring(status) ? status : KILN_OK;
+    if (status == KILN_OK || ends_measuring(status))
+        return status;
+    return restore(m);
 }
 
 kiln_status kiln__measurer_champion(kiln_measurer *m, const kiln_candidate *champion) {
@@ -369,6 +404,9 @@ static kiln_status open_measurer(kiln_measurer *m) {
     if (!m->got || !m->again)
         return KILN_E_MEMORY;
     KILN_TRY(kiln_queue_create(m->device, &m->queue));
+    if (m->device->backend->event_create && m->device->desc.caps.kind != KILN_DEVICE_CPU)
+        for (int i = 0; i < 2; i++)
+            KILN_TRY(m->device->backend->event_create(m->device, &m->events[i]));
     for (int set = 0; set < N_SETS; set++)
         for (size_t i = 0; i < m->n_operands; i++)
             KILN_TRY(make_operand(m, set, i));
@@ -412,6 +450,9 @@ void kiln__measurer_destroy(kiln_measurer *m) {
         }
     kiln__free(context, m->got);
     kiln__free(context, m->again);
+    for (int i = 0; i < 2; i++)
+        if (m->events[i])
+            m->device->backend->event_destroy(m->device, m->events[i]);
     kiln_queue_destroy(m->queue);
     kiln__free(context, m);
 }

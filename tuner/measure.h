@@ -37,7 +37,7 @@ typedef struct kiln_trial {
     double compile_ms;
     double max_error;      /* largest difference to ref, as a part of what is allowed */
     kiln_timing timing[2]; /* by kiln_serving; zero where it was not asked for */
-    double ratio[2];       /* median time / the champion's, sampled in turns; 0 without a champion */
+    double ratio[2];       /* time / the champion's, the median over samples taken in turns; 0 without a champion */
     bool dropped;          /* left early as too slow: the timing is a rough one */
 } kiln_trial;
 

@@ -52,6 +52,8 @@ static void try_candidate(walk *w, const kiln_variant *variant, const kiln_confi
     }
     kiln__strbuf_addf(&w->why, "%.300s\n", kiln_last_error());
     w->n_failed++;
+    if (strcmp(source, "request") == 0)
+        return; /* the caller asked for it and is told */
     kiln__count(w->device->context, KILN_COUNT_PLAN_FALLBACKS);
     char key[KILN_MAX_KEY];
     kiln_problem_key(w->problem, key, sizeof key);
@@ -223,6 +225,7 @@ kiln_status kiln_plan_create(kiln_device *device, const kiln_problem *problem, c
         status = kiln_fail_in(status, "%s", key);
         kiln__strbuf_free(&w->why);
     }
+    kiln__ranking_free(device->context, &w->ranking);
     kiln__free(device->context, w);
     return status;
 }

@@ -9,28 +9,33 @@
 #include "family.h"
 #include "store.h"
 
-enum { KILN_MAX_RANKED = 64 };
-
-/* What the records say of one candidate. */
+/* What the records say of one candidate in one serving mode. */
 typedef struct kiln_ranked {
     const kiln_variant *variant;
     kiln_config config;
-    double median_us; /* of graph replay if that was measured, else eager */
+    double median_us;
     kiln_serving serving;
     kiln_trial_state state;
     bool stale; /* measured with another driver, compiler or source: a lead, not a result */
     int64_t time;
+    size_t order;     /* in which it was read: later wins within a second */
     char reason[160]; /* of a failure */
 } kiln_ranked;
 
 typedef struct kiln_ranking {
-    kiln_ranked rows[KILN_MAX_RANKED]; /* sound ones first, fastest first; then stale ones; then failures */
-    size_t n_rows, n_sound, n_stale;
-    bool missed; /* a miss was recorded already */
+    kiln_ranked *
+        rows; /* sound replayed ones first, then sound eager ones, then stale ones, each fastest first; then failures */
+    size_t n_rows, capacity, n_sound, n_stale;
+    bool missed;         /* a miss was recorded already */
+    double done_seconds; /* the longest search that ended, of what can be searched now; 0: none, HUGE_VAL: exhausted */
 } kiln_ranking;
+
+/* A hash of all that a search could try: variants, their sources, parameters and values. 32 hex digits. */
+void kiln__search_content(const kiln_problem *problem, char out[33]);
 
 /* Derives the ranking from the records of a problem on a device. The latest trial of a candidate decides; a kind that
  * is unknown to this release is left out. Never fails for what the files hold. */
 kiln_status kiln__rank_records(kiln_device *device, const kiln_problem *problem, kiln_ranking *out);
+void kiln__ranking_free(kiln_context *context, kiln_ranking *ranking);
 
 #endif

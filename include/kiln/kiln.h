@@ -44,5 +44,6 @@
 #include <kiln/plan.h>
 #include <kiln/problem.h>
 #include <kiln/status.h>
+#include <kiln/tune.h>
 
 #endif

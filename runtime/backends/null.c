@@ -62,6 +62,14 @@ static double kernel_us(const null_device *d, const char *entry, const char *def
     return us;
 }
 
+static null_result kernel_result(const null_device *d, const char *entry, const char *defines) {
+    null_result result = NULL_RESULT_nothing;
+    for (size_t i = 0; i < d->n_rules; i++)
+        if (d->rules[i].kind == NULL_RULE_COMPUTE && rule_fits(&d->rules[i], (null_about){entry, NULL, defines}))
+            result = (null_result)d->rules[i].result;
+    return result;
+}
+
 /* ---- devices ---- */
 
 /* The text of the script, or NULL. `*why` says why not. */
@@ -382,6 +390,7 @@ static kiln_status kernel_create(kiln_device *device, void *module, const kiln_l
     k->launch = l;
     k->launch.entry = k->entry;
     k->us = kernel_us(null_of(device), k->entry, defines);
+    k->result = kernel_result(null_of(device), k->entry, defines);
     k->n_args = n_args;
     if (n_args)
         memcpy(k->args, args, n_args * sizeof *args);

@@ -1,9 +1,9 @@
 /* The scripted test backend: devices that exist only on paper.
  *
  * Memory is host memory, and copies, fills, reads and writes really happen, but only when the queue is finished (or its
- * 256 places for pending work are used up), so that a caller who forgets to wait is found out. Kernels compute nothing:
- * they advance a virtual clock and add a line to the device's trace. What a kernel should have written keeps the bytes
- * 0xcd that fresh memory is filled with.
+ * 256 places for pending work are used up), so that a caller who forgets to wait is found out. Kernels compute nothing
+ * unless the script says so: they advance a virtual clock and add a line to the device's trace. What a kernel should
+ * have written keeps the bytes 0xcd that fresh memory is filled with.
  *
  * Devices exist only if KILN_NULL_SCRIPT names a file that exists. It is text of at most 64 KiB: one statement a line,
  * `#` starts a comment, words are separated by blanks. A malformed script fails kiln_context_create with KILN_E_PARSE.
@@ -22,6 +22,10 @@
  *         A launch of that entry takes so long (default 10 us); `defines` as above. The last statement that fits holds.
  *     time call=copy us=3
  *         So does each copy, fill, write, read (default 1 us), kernel, or call of a vendor library (default 0).
+ *     compute kernel=gemm_tile result=zeros defines=KP_TM=64
+ *         A launch of that entry (none: of every entry) writes its last memory argument: zeros, ones, nan; outside
+ *         (zeros, and a word before it); flaky (zeros and ones in turn); or does not end well: crash (a signal), hang
+ *         (for ever); or nothing. The last statement that fits holds.
  *     resources kernel=conv_vec registers=40 spill=8 local=1024 max_group=256
  *         What module_resources tells of that entry.
  *

@@ -8,7 +8,16 @@
 
 enum { NULL_MAX_DEVICES = 8, NULL_MAX_RULES = 64, NULL_MAX_TEXT = 64 };
 
-typedef enum null_rule_kind { NULL_RULE_FAIL, NULL_RULE_TIME, NULL_RULE_RESOURCES } null_rule_kind;
+typedef enum null_rule_kind { NULL_RULE_FAIL, NULL_RULE_TIME, NULL_RULE_RESOURCES, NULL_RULE_COMPUTE } null_rule_kind;
+
+/* What a launch does to its last memory argument. */
+#define NULL_RESULTS(X) X(nothing) X(zeros) X(ones) X(nan) X(outside) X(flaky) X(crash) X(hang)
+typedef enum null_result {
+#define NULL_ENUM(name) NULL_RESULT_##name,
+    NULL_RESULTS(NULL_ENUM)
+#undef NULL_ENUM
+        NULL_N_RESULTS
+} null_result;
 
 /* What a node does, for `time call=`. */
 #define NULL_WORK(X) X(kernel, 10) X(copy, 1) X(fill, 1) X(write, 1) X(read, 1) X(call, 0)
@@ -24,6 +33,7 @@ typedef struct null_rule {
     int device;                                                                /* -1: all */
     char kernel[NULL_MAX_TEXT], source[NULL_MAX_TEXT], defines[NULL_MAX_TEXT]; /* "": any */
     uint32_t call;                                                             /* kiln_null_call or null_work */
+    uint32_t result;                                                           /* null_result */
     uint64_t nth, seen;
     kiln_status status;
     double us;
@@ -66,7 +76,7 @@ typedef struct null_device {
     size_t live[KILN_NULL_N_OBJECTS];
     uint64_t calls[KILN_NULL_N_CALLS];
     uint64_t misuses, memory_used;
-    uint32_t last_memory;
+    uint32_t last_memory, n_launches;
     double clock_us;
     size_t trace_length;
     char trace[NULL_MAX_TRACE]; /* allocated with the device: running must not allocate */
@@ -88,6 +98,7 @@ typedef struct null_kernel {
     char entry[NULL_MAX_TEXT];
     kiln_launch launch; /* grid resolved; `entry` points to our copy */
     double us;
+    null_result result;
     unsigned pending; /* launches in queues */
     size_t n_args;
     kiln_arg_value args[];

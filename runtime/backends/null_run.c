@@ -1,7 +1,10 @@
 /* The test backend at work: queues that put things off, the virtual clock, the trace, graphs. */
 #include "null_internal.h"
+#include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- trace ---- */
 
@@ -79,6 +82,29 @@ static void run_fill(null_device *d, const kiln_node *n) {
     d->clock_us += kiln__null_work_us(d, NULL_WORK_fill);
 }
 
+static void fill_floats(kiln_place p, size_t bytes, float value) {
+    for (size_t i = 0; i + sizeof value <= bytes; i += sizeof value)
+        memcpy(data_at(p) + i, &value, sizeof value);
+}
+
+/* What the script says a launch does to its last memory argument. */
+static void compute(null_device *d, const null_kernel *k) {
+    const kiln_arg_value *last = NULL;
+    for (size_t i = 0; i < k->n_args; i++)
+        if ((k->args[i].kind == KILN_ARG_OPERAND || k->args[i].kind == KILN_ARG_WORKSPACE) && k->args[i].place.memory)
+            last = &k->args[i];
+    if (k->result == NULL_RESULT_crash)
+        raise(SIGSEGV);
+    while (k->result == NULL_RESULT_hang)
+        pause();
+    if (!last || k->result == NULL_RESULT_nothing)
+        return;
+    const bool one = k->result == NULL_RESULT_ones || (k->result == NULL_RESULT_flaky && d->n_launches % 2);
+    fill_floats(last->place, last->bytes, k->result == NULL_RESULT_nan ? NAN : one ? 1.0f : 0.0f);
+    if (k->result == NULL_RESULT_outside && last->place.offset_bytes >= sizeof(float))
+        memset(data_at(last->place) - sizeof(float), 0, sizeof(float));
+}
+
 /* `saved_us`: what a kernel costs less than eagerly. */
 static void run_node(null_device *d, const kiln_node *n, double saved_us) {
     if (n->kind == KILN_STEP_COPY)
@@ -89,6 +115,8 @@ static void run_node(null_device *d, const kiln_node *n, double saved_us) {
         return; /* calls have been made when they were enqueued */
     const null_kernel *k = n->kernel;
     trace_kernel(d, k);
+    compute(d, k);
+    d->n_launches++;
     d->clock_us += k->us > saved_us ? k->us - saved_us : 0;
 }
 

@@ -123,6 +123,12 @@ static const char *const work_names[] = {
 #undef NAME
 };
 
+static const char *const result_names[] = {
+#define NAME(name) #name,
+    NULL_RESULTS(NAME)
+#undef NAME
+};
+
 static void default_device(null_spec *d, size_t index) {
     *d = (null_spec){.driver = "null-driver-1", .compiler = "null-compiler-1", .launch_us = 2};
     memcpy(d->name, "null0", 6);
@@ -202,9 +208,14 @@ static kiln_status rule_word(const parser *p, const word *w, null_rule *r) {
 #define TAKE(name, kinds, read, out)                                                                                   \
     if (strcmp(w->key, name) == 0 && ((kinds) >> r->kind & 1))                                                         \
         return read(p, w, out);
-    enum { FAILS = 1 << NULL_RULE_FAIL, TIMES = 1 << NULL_RULE_TIME, NEEDS = 1 << NULL_RULE_RESOURCES };
-    TAKE("kernel", FAILS | TIMES | NEEDS, read_text, r->kernel)
-    TAKE("defines", FAILS | TIMES, read_text, r->defines)
+    enum {
+        FAILS = 1 << NULL_RULE_FAIL,
+        TIMES = 1 << NULL_RULE_TIME,
+        NEEDS = 1 << NULL_RULE_RESOURCES,
+        COMPUTES = 1 << NULL_RULE_COMPUTE
+    };
+    TAKE("kernel", FAILS | TIMES | NEEDS | COMPUTES, read_text, r->kernel)
+    TAKE("defines", FAILS | TIMES | COMPUTES, read_text, r->defines)
     TAKE("source", FAILS, read_text, r->source)
     TAKE("status", FAILS, read_status, &r->status)
     TAKE("us", TIMES, read_us, &r->us)
@@ -220,6 +231,8 @@ static kiln_status rule_word(const parser *p, const word *w, null_rule *r) {
         return read_name(p, w, call_names, KILN_NULL_N_CALLS, &r->call);
     if (strcmp(w->key, "call") == 0 && r->kind == NULL_RULE_TIME)
         return read_name(p, w, work_names, NULL_N_WORK, &r->call);
+    if (strcmp(w->key, "result") == 0 && r->kind == NULL_RULE_COMPUTE)
+        return read_name(p, w, result_names, NULL_N_RESULTS, &r->result);
     return script_fail(p, "unknown word \"%s\"", w->key);
 }
 
@@ -256,7 +269,7 @@ static kiln_status read_words(const parser *p, char **rest, null_spec *device, n
 }
 
 static kiln_status read_line(const parser *p, char *line) {
-    static const char *const rules[] = {"fail", "time", "resources"}; /* by null_rule_kind */
+    static const char *const rules[] = {"fail", "time", "resources", "compute"}; /* by null_rule_kind */
     null_script *s = p->script;
     char *rest = NULL;
     line[strcspn(line, "#")] = 0;
@@ -279,7 +292,7 @@ static kiln_status read_line(const parser *p, char *line) {
         *r = (null_rule){.kind = (null_rule_kind)i, .device = -1, .call = UINT32_MAX, .us = -1};
         return read_words(p, &rest, NULL, r);
     }
-    return script_fail(p, "unknown statement \"%s\"; use device, fail, time or resources", verb);
+    return script_fail(p, "unknown statement \"%s\"; use device, fail, time, resources or compute", verb);
 }
 
 kiln_status kiln__null_script_parse(const char *path, const char *text, null_script *out) {

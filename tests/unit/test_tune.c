@@ -1,0 +1,250 @@
+/* Tuning on a scripted device: the fastest valid candidate wins; what crashes, hangs, writes outside, computes wrongly
+ * or gives NaN is recorded and never chosen; a search goes on where it stopped. */
+#include "device.h"
+#include "family.h"
+#include "null_script.h"
+#include "planner.h"
+#include "testing.h"
+#include <kiln/tune.h>
+
+static const char *const text = "gemm:m=64,n=64,k=64,ep=relu";
+static char dir[64];
+
+static void new_dir(void) {
+    strcpy(dir, "/tmp/kiln-test-tune-XXXXXX");
+    REQUIRE(mkdtemp(dir) != NULL);
+}
+
+typedef struct {
+    kiln_context *context;
+    kiln_device *device;
+    kiln_problem problem;
+} world;
+
+/* A GPU whose kernels give zeros, as ref does, with a time for each candidate. */
+static world open_world(const char *script) {
+    world w;
+    kiln_context_options options = KILN_CONTEXT_OPTIONS_INIT;
+    options.cache_dir = dir;
+    options.log_level = KILN_LOG_ERROR;
+    options.backends = "null";
+    null_script("device name=a kind=gpu units=4 graphs=1 patch=1\n"
+                "compute result=zeros\ntime call=kernel us=100\n%s",
+                script);
+    REQUIRE_OK(kiln_context_create(&options, &w.context));
+    REQUIRE_OK(kiln_device_find(w.context, "null:0", &w.device));
+    REQUIRE_OK(kiln_problem_parse(w.context, text, &w.problem));
+    return w;
+}
+
+/* ---- what the callback saw ---- */
+
+typedef struct {
+    size_t n, n_crashed, n_hung, n_wrong, n_failed, cancel_at;
+    char last_failure[256];
+} seen;
+
+static kiln_status watch(void *user, const kiln_tune_progress *p) {
+    seen *s = user;
+    s->n++;
+    s->n_crashed += strcmp(p->state, "crashed") == 0;
+    s->n_hung += strcmp(p->state, "hung") == 0;
+    s->n_wrong += strcmp(p->state, "wrong") == 0;
+    s->n_failed += strcmp(p->state, "failed") == 0;
+    if (p->reason[0])
+        snprintf(s->last_failure, sizeof s->last_failure, "%s", p->reason);
+    CHECK_STR(p->problem, text);
+    CHECK(p->n_problems == 1 && p->problem_index == 0 && p->done >= 0 && p->done <= 1);
+    return s->cancel_at == s->n ? KILN_E_CANCELLED : KILN_OK;
+}
+
+static kiln_tune_options options_for(seen *s) {
+    kiln_tune_options o = KILN_TUNE_OPTIONS_INIT;
+    o.progress = watch;
+    o.user = s;
+    o.effort = KILN_PLAN_EXHAUST;
+    o.variant = "tile";
+    o.limit_seconds = 2;
+    return o;
+}
+
+static kiln_tune_result tune(const world *w, const kiln_tune_options *o, kiln_status expected) {
+    kiln_tune_result r = KILN_TUNE_RESULT_INIT;
+    CHECK_STATUS(kiln_tune_problem(w->device, &w->problem, o, &r), expected);
+    return r;
+}
+
+static void check_plan(const world *w, const char *variant, const char *config_part, const char *source) {
+    kiln_plan *plan;
+    kiln_plan_info i = KILN_PLAN_INFO_INIT;
+    REQUIRE_OK(kiln_plan_create(w->device, &w->problem, NULL, &plan));
+    REQUIRE_OK(kiln_plan_get_info(plan, &i));
+    CHECK_STR(i.variant, variant);
+    CHECK_HAS(i.config, config_part);
+    CHECK_STR(i.source, source);
+    kiln_plan_destroy(plan);
+}
+
+/* ---- tests ---- */
+
+static void test_winner(bool in_process) {
+    new_dir();
+    world w = open_world("time kernel=gemm_tile us=40 defines=KP_TM=32\n"
+                         "time kernel=gemm_tile us=20 defines=KP_WN=1\n");
+    seen s = {0};
+    kiln_tune_options o = options_for(&s);
+    o.in_process = in_process;
+    kiln_tune_result r = tune(&w, &o, KILN_OK);
+    CHECK(r.used_worker == !in_process);
+    CHECK(r.n_problems == 1 && r.n_measured == s.n && r.n_measured > 50 && r.n_known == 0);
+    CHECK(r.n_failed + r.n_wrong + r.n_quarantined == 0);
+    CHECK(r.best_us < 25 && r.start_us > 35);
+    check_plan(&w, "tile", "wn=1", "record");
+
+    const size_t n = s.n; /* everything is known now */
+    r = tune(&w, &o, KILN_OK);
+    CHECK(r.n_measured == 0 && r.n_known == n && s.n == n);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
+static void test_resume(void) {
+    new_dir();
+    world w = open_world("time kernel=gemm_tile us=20 defines=KP_WN=1\n");
+    seen s = {.cancel_at = 20};
+    kiln_tune_options o = options_for(&s);
+    kiln_tune_result r = tune(&w, &o, KILN_E_CANCELLED);
+    CHECK(r.n_measured == 20);
+    s.cancel_at = 0;
+    r = tune(&w, &o, KILN_OK);
+    CHECK(r.n_known == 20 && r.n_measured > 20); /* nothing was lost, nothing tried twice */
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
+/* A whole search, of every variant at home: the second one measures nothing. */
+static void test_done(void) {
+    new_dir();
+    world w = open_world("");
+    seen s = {0};
+    kiln_tune_options o = options_for(&s);
+    o.variant = NULL;
+    o.effort = KILN_PLAN_MEASURE;
+    o.budget_seconds = 1;
+    kiln_tune_result r = tune(&w, &o, KILN_OK);
+    CHECK(r.n_measured > 0);
+    r = tune(&w, &o, KILN_OK);
+    CHECK(r.n_measured == 0 && r.n_known == 0);
+    o.budget_seconds = 1.5; /* longer than what was searched: goes on */
+    const size_t before = s.n;
+    r = tune(&w, &o, KILN_OK);
+    CHECK(r.n_measured == s.n - before);
+    check_plan(&w, "tile", "tm=", "record");
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
+/* The tempting candidates are all bad: each way of being bad is told apart, and none is chosen. */
+static void test_planted(void) {
+    new_dir();
+    world w = open_world("compute kernel=gemm_tile result=nan defines=KP_TM=16\n"
+                         "time kernel=gemm_tile us=1 defines=KP_TM=16\n"
+                         "compute kernel=gemm_tile result=ones defines=KP_TM=32\n"
+                         "time kernel=gemm_tile us=2 defines=KP_TM=32\n"
+                         "compute kernel=gemm_tile result=outside defines=KP_TN=16\n"
+                         "compute kernel=gemm_tile result=nothing defines=KP_TN=32\n"
+                         "compute kernel=gemm_tile result=flaky defines=KP_TK=8\n"
+                         "fail call=compile status=KILN_E_COMPILE source=gemm defines=KP_WM=1\n"
+                         "time kernel=gemm_tile us=50 defines=KP_WN=2\n");
+    seen s = {0};
+    kiln_tune_options o = options_for(&s);
+    const kiln_tune_result r = tune(&w, &o, KILN_OK);
+    CHECK(r.n_wrong > 0 && r.n_failed > 0 && r.n_quarantined == 0);
+    CHECK(s.n_wrong == r.n_wrong && s.n_failed == r.n_failed);
+    check_plan(&w, "tile", "wn=2", "record");
+    kiln_ranking ranking;
+    REQUIRE_OK(kiln__rank_records(w.device, &w.problem, &ranking));
+    CHECK(ranking.n_rows == r.n_measured && ranking.n_sound == r.n_measured - r.n_wrong - r.n_failed);
+    CHECK(ranking.n_sound > 20); /* a bad candidate does not spoil the good ones after it */
+    for (size_t i = 0; i < ranking.n_sound; i++) {
+        const int32_t *v = ranking.rows[i].config.v; /* tm, tn, tk, wm, wn */
+        CHECK(v[0] > 32 && v[1] > 32 && v[2] > 8 && v[3] > 1);
+    }
+    kiln__ranking_free(w.context, &ranking);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
+/* A candidate that takes its process with it, or does not come back. */
+static void test_quarantine(void) {
+    new_dir();
+    world w = open_world("compute kernel=gemm_tile result=crash defines=KP_TM=16\n"
+                         "compute kernel=gemm_tile result=hang defines=KP_TM=32\n"
+                         "time kernel=gemm_tile us=50 defines=KP_WN=2\n");
+    seen s = {0};
+    kiln_tune_options o = options_for(&s);
+    o.strategy = "random";
+    o.effort = KILN_PLAN_MEASURE;
+    o.budget_seconds = 60;
+    o.limit_seconds = 0.3;
+    s.cancel_at = 16;
+    const kiln_tune_result r = tune(&w, &o, KILN_E_CANCELLED);
+    CHECK(s.n_crashed > 0 && s.n_hung > 0);
+    CHECK(r.n_quarantined == s.n_crashed + s.n_hung);
+    CHECK(r.best_us > 0 && r.best_us <= 100);
+    kiln_plan *plan;
+    kiln_plan_info i = KILN_PLAN_INFO_INIT;
+    REQUIRE_OK(kiln_plan_create(w.device, &w.problem, NULL, &plan));
+    REQUIRE_OK(kiln_plan_get_info(plan, &i));
+    CHECK(!strstr(i.config, "tm=16") && !strstr(i.config, "tm=32"));
+    kiln_plan_destroy(plan);
+
+    s = (seen){.cancel_at = 4}; /* the quarantine is on record: goes on after what was tried */
+    const kiln_tune_result again = tune(&w, &o, KILN_E_CANCELLED);
+    CHECK(again.n_known == 16 && again.n_measured == 4);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
+static void test_bad(void) {
+    new_dir();
+    world w = open_world("");
+    seen s = {0};
+    kiln_tune_options o = options_for(&s);
+    o.variant = "nosuch";
+    tune(&w, &o, KILN_E_NOT_FOUND);
+    o.variant = NULL;
+    o.strategy = "nosuch";
+    tune(&w, &o, KILN_E_NOT_FOUND);
+    CHECK_HAS(kiln_last_error(), "descent");
+    o.strategy = NULL;
+    o.budget_seconds = -1;
+    tune(&w, &o, KILN_E_INVALID);
+    o.budget_seconds = 0;
+    o.effort = KILN_PLAN_CACHED_ONLY;
+    tune(&w, &o, KILN_E_INVALID);
+    o.effort = KILN_PLAN_MEASURE;
+    o.worker = "/nonexistent/kiln-worker";
+    tune(&w, &o, KILN_E_NOT_FOUND);
+    CHECK_HAS(kiln_last_error(), "/nonexistent/kiln-worker");
+    o.worker = "/bin/true"; /* something else than a worker */
+    tune(&w, &o, KILN_E_IO);
+    o.struct_size = 0;
+    tune(&w, &o, KILN_E_INVALID);
+    CHECK_STATUS(kiln_tune_problem(NULL, &w.problem, NULL, NULL), KILN_E_INVALID);
+    CHECK(s.n == 0);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
+int main(void) {
+    test_bad();
+    test_winner(true);
+    test_winner(false);
+    test_resume();
+    test_done();
+    test_planted();
+    test_quarantine();
+    null_script_end();
+    return test_end();
+}

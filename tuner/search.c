@@ -1,0 +1,194 @@
+#include "search.h"
+#include <math.h>
+#include <string.h>
+
+static const double noise = 0.01;        /* a champion must be beaten by more than this */
+static const double arm_reach = 1.6;     /* a variant this far behind the best is searched no further */
+static const double first_promise = 0.3; /* part of its time that a problem is expected to lose at first */
+static const double patience = 16;       /* trials without a gain after which the promise has halved */
+
+/* ---- life ---- */
+
+static bool belongs(const kiln_variant *v, const kiln_caps *caps, const kiln_search_options *o, bool is_only) {
+    if (o->variant)
+        return strcmp(o->variant, v->name) == 0;
+    if (o->exhaust || is_only)
+        return true;
+    const bool is_ref = !v[1].name; /* the last one: searching begins above it */
+    return !is_ref && (v->home == 0 || (v->home >> caps->kind & 1));
+}
+
+static double recorded_best_us(const kiln_search *s, const kiln_variant *v, kiln_serving serving) {
+    double best_us = INFINITY;
+    for (size_t i = 0; i < s->ranking.n_sound; i++)
+        if (s->ranking.rows[i].variant == v && s->ranking.rows[i].serving == serving)
+            best_us = fmin(best_us, s->ranking.rows[i].median_us);
+    return best_us;
+}
+
+static kiln_status add_arms(kiln_search *s, const kiln_search_options *o) {
+    const kiln_caps *caps = kiln__device_caps(s->device);
+    const kiln_family *family = kiln__problem_family(&s->problem);
+    for (int pass = 0; pass < 2 && s->n_arms == 0; pass++) /* ref alone where nothing else is at home */
+        for (const kiln_variant *v = family->variants; v->name && s->n_arms < KILN_MAX_VARIANTS; v++) {
+            if (kiln__variant_reject(v, &s->problem, caps) || !belongs(v, caps, o, pass == 1))
+                continue;
+            kiln_arm *a = &s->arms[s->n_arms++];
+            a->variant = v;
+            a->space_user = (kiln_variant_space){v, &s->problem, caps};
+            a->space = kiln__variant_space(&a->space_user);
+            a->strategy = kiln__strategy(kiln__variant_n_params(v) ? o->strategy : "exhaust");
+            a->best_us = recorded_best_us(s, v, o->serving);
+            a->state = kiln__alloc(s->device->context, a->strategy->state_bytes);
+            if (!a->state)
+                return KILN_E_MEMORY;
+        }
+    return KILN_OK;
+}
+
+kiln_status kiln__search_open(kiln_search *s, kiln_device *device, const kiln_problem *problem, double count,
+                              const kiln_search_options *o) {
+    memset(s, 0, sizeof *s);
+    s->device = device;
+    s->problem = *problem;
+    s->count = count;
+    s->champion_us = s->start_us = INFINITY;
+    s->seed = o->seed;
+    s->serving = o->serving;
+    s->strategy = o->exhaust ? "exhaust" : o->strategy;
+    KILN_TRY(kiln__rank_records(device, &s->problem, &s->ranking));
+    kiln_search_options named = *o;
+    named.strategy = s->strategy;
+    KILN_TRY(add_arms(s, &named));
+    const kiln_ranked *best = s->ranking.n_sound ? &s->ranking.rows[0] : NULL;
+    if (best) {
+        s->champion = (kiln_candidate){best->variant, best->config};
+        s->champion_us = s->start_us = best->median_us;
+    }
+    s->is_done = !o->variant && s->ranking.done_seconds >= (o->exhaust ? HUGE_VAL : o->budget_seconds);
+    return KILN_OK;
+}
+
+void kiln__search_close(kiln_search *s) {
+    for (size_t i = 0; i < s->n_arms; i++) {
+        if (s->arms[i].opened && s->arms[i].state)
+            s->arms[i].strategy->fini(s->arms[i].state);
+        kiln__free(s->device->context, s->arms[i].state);
+    }
+    if (s->device)
+        kiln__ranking_free(s->device->context, &s->ranking);
+}
+
+/* ---- what to try ---- */
+
+/* What records of this driver and source say of a candidate, or NULL. */
+static const kiln_ranked *find_known(const kiln_search *s, const kiln_candidate *c) {
+    const size_t bytes = kiln__variant_n_params(c->variant) * sizeof c->config.v[0];
+    for (size_t i = 0; i < s->ranking.n_rows; i++) {
+        const kiln_ranked *r = &s->ranking.rows[i];
+        const bool same_mode = r->state != KILN_TRIAL_OK || r->serving == s->serving;
+        if (r->variant == c->variant && !r->stale && same_mode && memcmp(r->config.v, c->config.v, bytes) == 0)
+            return r;
+    }
+    return NULL;
+}
+
+static void take(kiln_arm *a, const kiln_config *config, kiln_outcome outcome, uint64_t seed) {
+    if (outcome.valid && outcome.time_us < a->best_us) {
+        a->best_us = outcome.time_us;
+        a->best = *config;
+    }
+    if (a->opened) {
+        a->strategy->tell(a->state, config, &outcome);
+        return;
+    }
+    a->opened = a->strategy->init(a->state, &a->space, config, &outcome, seed) == KILN_OK;
+    a->exhausted = !a->opened;
+}
+
+/* The variant to search next: the fastest so far, now and then another one that is not far behind. */
+static kiln_arm *choose_arm(kiln_search *s) {
+    kiln_arm *best = NULL, *other = NULL;
+    for (size_t i = 0; i < s->n_arms; i++) {
+        kiln_arm *a = &s->arms[i];
+        if (!a->opened && !a->exhausted)
+            return a; /* every guess first */
+        if (a->exhausted)
+            continue;
+        if (!best || a->best_us < best->best_us) {
+            other = best;
+            best = a;
+        } else if (!other || a->n_trials < other->n_trials) {
+            other = a;
+        }
+    }
+    const bool exhausting = s->strategy && strcmp(s->strategy, "exhaust") == 0;
+    if (best && !exhausting && best->best_us > arm_reach * s->champion_us)
+        return NULL; /* the fastest variant has nothing left, and these are far behind */
+    const bool in_reach = other && (exhausting || other->best_us < arm_reach * s->champion_us);
+    return best && in_reach && s->n_trials % 4 == 3 ? other : best;
+}
+
+bool kiln__search_next(kiln_search *s, kiln_candidate *out) {
+    kiln_arm *a;
+    while (!s->is_done && (a = choose_arm(s)) != NULL) {
+        out->variant = a->variant;
+        if (!a->opened)
+            kiln__variant_guess(a->variant, &s->problem, kiln__device_caps(s->device), &out->config);
+        else if (a->strategy->ask(a->state, &out->config, 1) == 0) {
+            a->exhausted = true;
+            continue;
+        }
+        const kiln_ranked *known = find_known(s, out);
+        if (!known)
+            return true;
+        s->n_known++;
+        take(a, &out->config, (kiln_outcome){known->state == KILN_TRIAL_OK, known->median_us}, s->seed);
+    }
+    s->is_done = true;
+    return false;
+}
+
+/* ---- what became of it ---- */
+
+static double scaled_us(const kiln_search *s, const kiln_trial *trial) {
+    const double ratio = trial->ratio[s->serving];
+    return trial->state != KILN_TRIAL_OK ? 0 : ratio > 0 ? ratio * s->champion_us : trial->timing[s->serving].median_us;
+}
+
+bool kiln__search_would_win(const kiln_search *s, const kiln_trial *trial) {
+    if (trial->state != KILN_TRIAL_OK)
+        return false;
+    return !s->champion.variant || scaled_us(s, trial) < s->champion_us * (1 - noise);
+}
+
+bool kiln__search_tell(kiln_search *s, const kiln_candidate *c, const kiln_trial *trial, double *us) {
+    kiln_arm *a = NULL;
+    for (size_t i = 0; i < s->n_arms; i++)
+        if (s->arms[i].variant == c->variant)
+            a = &s->arms[i];
+    const bool valid = trial->state == KILN_TRIAL_OK, wins = kiln__search_would_win(s, trial);
+    *us = scaled_us(s, trial);
+    s->n_trials++;
+    s->since_gain++;
+    if (a) {
+        a->n_trials++;
+        take(a, &c->config, (kiln_outcome){valid, *us}, s->seed);
+    }
+    if (!wins)
+        return false;
+    s->champion = *c;
+    if (isinf(s->start_us))
+        s->start_us = *us;
+    s->champion_us = *us;
+    s->since_gain = 0;
+    return true;
+}
+
+double kiln__search_promise(const kiln_search *s) {
+    if (s->is_done)
+        return 0;
+    if (!s->champion.variant) /* not even a guess: what it costs is not known, so it is looked at first */
+        return INFINITY;
+    return s->count * s->champion_us * first_promise * exp2(-(double)s->since_gain / patience);
+}

@@ -1,0 +1,313 @@
+#include "tune.h"
+#include "clock.h"
+#include "search.h"
+#include "worker.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const double default_budget_seconds = 60, candidate_seconds = 0.05, drop_ratio = 1.25,
+                    default_limit_seconds = 20;
+enum { DEFAULT_SEED = 1 };
+
+typedef struct {
+    kiln_device *device;
+    kiln_tune_options options;
+    kiln_measure_options measure;
+    kiln_search *searches;
+    size_t n_searches;
+    kiln_worker *worker;     /* NULL: in this process */
+    kiln_measurer *measurer; /* in this process: of problem `measured` */
+    size_t measured;
+    kiln_candidate champion; /* that the measurer holds */
+    kiln_tune_result result;
+    double start_us;
+} tuning;
+
+static double elapsed(const tuning *t) {
+    return 1e-6 * (kiln__now_us() - t->start_us);
+}
+
+/* ---- measuring: by the worker, or here ---- */
+
+static kiln_status measure_here(tuning *t, size_t index, const kiln_candidate *c, kiln_trial *out) {
+    kiln_search *s = &t->searches[index];
+    if (!t->measurer || t->measured != index) {
+        kiln__measurer_destroy(t->measurer);
+        t->measurer = NULL;
+        t->champion.variant = NULL;
+        KILN_TRY(kiln__measurer_create(t->device, &s->problem, &t->measure, &t->measurer));
+        t->measured = index;
+    }
+    if (s->champion.variant && (t->champion.variant != s->champion.variant ||
+                                memcmp(&t->champion.config, &s->champion.config, sizeof t->champion.config) != 0)) {
+        KILN_TRY(kiln__measurer_champion(t->measurer, &s->champion));
+        t->champion = s->champion;
+    }
+    return kiln__measure(t->measurer, c, out);
+}
+
+static kiln_status measure(tuning *t, size_t index, const kiln_candidate *c, kiln_trial *out) {
+    kiln_search *s = &t->searches[index];
+    if (!t->worker)
+        return measure_here(t, index, c, out);
+    const kiln_worker_request request = {.device = t->device,
+                                         .problem = &s->problem,
+                                         .candidate = c,
+                                         .champion = s->champion.variant ? &s->champion : NULL,
+                                         .options = t->measure,
+                                         .limit_seconds = t->options.limit_seconds};
+    return kiln__worker_measure(t->worker, &request, out);
+}
+
+static kiln_status open_worker(tuning *t) {
+    kiln_context *context = t->device->context;
+    if (t->options.in_process)
+        return KILN_OK;
+    const kiln_status status = kiln__worker_find(context, t->options.worker, &t->worker);
+    if (status != KILN_E_NOT_FOUND)
+        return status;
+    if (t->options.worker)
+        return status; /* asked for by name */
+    kiln__log(context, KILN_LOG_WARN, "%s: measuring in this process, where a candidate that crashes takes it along",
+              kiln_last_error());
+    return KILN_OK;
+}
+
+/* ---- records ---- */
+
+static void record_trial(tuning *t, const kiln_search *s, const kiln_candidate *c, const kiln_trial *trial, double us) {
+    char key[KILN_MAX_KEY], config[KILN_MAX_CONFIG_TEXT];
+    const kiln_timing *timing = &trial->timing[s->serving];
+    const double scale = timing->median_us > 0 ? us / timing->median_us : 0;
+    kiln_problem_key(&s->problem, key, sizeof key);
+    kiln__config_print(c->variant, &c->config, config, sizeof config);
+    const kiln_record r = {.problem = key,
+                           .device = t->device->fingerprint,
+                           .driver = t->device->desc.driver,
+                           .compiler = t->device->desc.compiler,
+                           .content = c->variant->source ? c->variant->source->hash : "",
+                           .variant = c->variant->name,
+                           .config = config,
+                           .serving = s->serving,
+                           .state = trial->state,
+                           .reason = trial->reason,
+                           .median_us = us,
+                           .min_us = scale * timing->min_us,
+                           .spread_us = scale * timing->spread_us,
+                           .n_repetitions = timing->n_runs,
+                           .time = (int64_t)time(NULL)};
+    (void)kiln__store_append(t->device->context->store, &r); /* counted and logged: tuning goes on for this process */
+}
+
+/* So that the same search is not made again. */
+static void record_done(tuning *t, const kiln_search *s) {
+    char key[KILN_MAX_KEY], content[33];
+    if (t->options.variant)
+        return; /* a part of the space says nothing of the rest */
+    kiln_problem_key(&s->problem, key, sizeof key);
+    kiln__search_content(&s->problem, content);
+    const kiln_record r = {.problem = key,
+                           .device = t->device->fingerprint,
+                           .driver = t->device->desc.driver,
+                           .compiler = t->device->desc.compiler,
+                           .content = content,
+                           .variant = "",
+                           .config = t->options.effort == KILN_PLAN_EXHAUST ? "exhausted" : "searched",
+                           .serving = s->serving,
+                           .state = KILN_TRIAL_DONE,
+                           .reason = "",
+                           .median_us = 1e6 * t->options.budget_seconds,
+                           .n_repetitions = (uint32_t)(s->n_trials + s->n_known),
+                           .time = (int64_t)time(NULL)};
+    (void)kiln__store_append(t->device->context->store, &r);
+}
+
+/* ---- progress ---- */
+
+static const char *state_name(kiln_trial_state state) {
+    static const char *const names[] = {"ok", "failed", "wrong", "crashed", "hung"};
+    return (unsigned)state < sizeof names / sizeof *names ? names[state] : "?";
+}
+
+static void count(tuning *t, const kiln_trial *trial) {
+    t->result.n_measured++;
+    t->result.n_failed += trial->state == KILN_TRIAL_FAILED;
+    t->result.n_wrong += trial->state == KILN_TRIAL_WRONG;
+    t->result.n_quarantined += trial->state == KILN_TRIAL_CRASHED || trial->state == KILN_TRIAL_HUNG;
+}
+
+static kiln_status report(tuning *t, size_t index, const kiln_candidate *c, const kiln_trial *trial, double us) {
+    const kiln_search *s = &t->searches[index];
+    char key[KILN_MAX_KEY], config[KILN_MAX_CONFIG_TEXT];
+    if (!t->options.progress)
+        return KILN_OK;
+    kiln_problem_key(&s->problem, key, sizeof key);
+    kiln__config_print(c->variant, &c->config, config, sizeof config);
+    const double used = elapsed(t), budget = t->options.budget_seconds;
+    const kiln_tune_progress p = {.struct_size = sizeof p,
+                                  .problem_index = index,
+                                  .n_problems = t->n_searches,
+                                  .problem = key,
+                                  .variant = c->variant->name,
+                                  .config = config,
+                                  .state = state_name(trial->state),
+                                  .reason = trial->reason,
+                                  .time_us = us,
+                                  .best_us = isinf(s->champion_us) ? 0 : s->champion_us,
+                                  .start_us = isinf(s->start_us) ? 0 : s->start_us,
+                                  .n_measured = t->result.n_measured,
+                                  .n_failed = t->result.n_failed + t->result.n_wrong + t->result.n_quarantined,
+                                  .elapsed_seconds = used,
+                                  .eta_seconds = isinf(budget) ? 0 : fmax(0, budget - used),
+                                  .done = isinf(budget) ? 0 : fmin(1, used / budget)};
+    return t->options.progress(t->options.user, &p);
+}
+
+/* ---- the search ---- */
+
+/* The search that promises the most; the number of searches when none promises anything. */
+static size_t choose(const tuning *t) {
+    size_t best = t->n_searches;
+    double promise = 0;
+    for (size_t i = 0; i < t->n_searches; i++) {
+        const double p = kiln__search_promise(&t->searches[i]);
+        /* staying with a problem saves its data and reference: another must promise clearly more */
+        const double weight = t->result.n_measured && i == t->measured ? 1.5 : 1;
+        if (weight * p > promise) {
+            promise = weight * p;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static kiln_status try_one(tuning *t, size_t index) {
+    kiln_search *s = &t->searches[index];
+    kiln_candidate candidate;
+    kiln_trial trial;
+    double us = 0;
+    if (!kiln__search_next(s, &candidate))
+        return KILN_OK;
+    const double start = kiln__now_us();
+    KILN_TRY(measure(t, index, &candidate, &trial));
+    /* The best of many noisy timings is partly the luckiest: a new champion has to win again, and its second time
+     * counts. */
+    if (kiln__search_would_win(s, &trial) && trial.ratio[s->serving] > 0)
+        KILN_TRY(measure(t, index, &candidate, &trial));
+    t->measured = index;
+    s->seconds += 1e-6 * (kiln__now_us() - start);
+    kiln__search_tell(s, &candidate, &trial, &us);
+    record_trial(t, s, &candidate, &trial, us);
+    count(t, &trial);
+    return report(t, index, &candidate, &trial, us);
+}
+
+static kiln_status search_all(tuning *t) {
+    for (;;) {
+        const size_t index = choose(t);
+        if (index == t->n_searches)
+            return KILN_OK;
+        if (elapsed(t) >= t->options.budget_seconds)
+            return KILN_OK;
+        KILN_TRY(try_one(t, index));
+    }
+}
+
+static kiln_status open_searches(tuning *t, const kiln_tune_item *items, size_t n) {
+    const kiln_search_options o = {.strategy = t->options.strategy,
+                                   .variant = t->options.variant,
+                                   .exhaust = t->options.effort == KILN_PLAN_EXHAUST,
+                                   .budget_seconds = t->options.budget_seconds,
+                                   .seed = t->options.seed,
+                                   .serving = t->options.eager ? KILN_SERVING_EAGER : KILN_SERVING_GRAPH};
+    t->searches = kiln__alloc(t->device->context, n * sizeof *t->searches);
+    if (!t->searches)
+        return KILN_E_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        t->n_searches = i + 1;
+        KILN_TRY(kiln__search_open(&t->searches[i], t->device, &items[i].problem, items[i].count, &o));
+    }
+    return KILN_OK;
+}
+
+static void end(tuning *t, kiln_status status) {
+    for (size_t i = 0; i < t->n_searches; i++) {
+        kiln_search *s = &t->searches[i];
+        const bool has_champion = s->champion.variant != NULL;
+        t->result.n_known += s->n_known;
+        t->result.start_us += has_champion ? s->count * s->start_us : 0;
+        t->result.best_us += has_champion ? s->count * s->champion_us : 0;
+        if (status == KILN_OK && s->n_trials > 0)
+            record_done(t, s);
+        kiln__search_close(s);
+    }
+    t->result.n_problems = t->n_searches;
+    t->result.seconds = elapsed(t);
+    t->result.used_worker = t->worker != NULL;
+    kiln__worker_stop(t->worker);
+    kiln__measurer_destroy(t->measurer);
+    kiln__free(t->device->context, t->searches);
+}
+
+/* ---- options ---- */
+
+static kiln_status check_options(tuning *t) {
+    kiln_tune_options *o = &t->options;
+    if (o->effort == KILN_PLAN_GUESS)
+        o->effort = KILN_PLAN_MEASURE;
+    if (o->effort != KILN_PLAN_MEASURE && o->effort != KILN_PLAN_EXHAUST)
+        return kiln_fail(KILN_E_INVALID, "tuning with effort %d: use KILN_PLAN_MEASURE or KILN_PLAN_EXHAUST",
+                         (int)o->effort);
+    if (!(o->budget_seconds >= 0))
+        return kiln_fail(KILN_E_INVALID, "a tuning budget of %g seconds", o->budget_seconds);
+    if (o->budget_seconds == 0)
+        o->budget_seconds = o->effort == KILN_PLAN_EXHAUST ? HUGE_VAL : default_budget_seconds;
+    if (!kiln__strategy(o->strategy))
+        return kiln_fail(KILN_E_NOT_FOUND, "no strategy \"%.40s\"; there are descent, random and exhaust", o->strategy);
+    if (!(o->limit_seconds >= 0))
+        return kiln_fail(KILN_E_INVALID, "a limit of %g seconds for a candidate", o->limit_seconds);
+    if (o->limit_seconds == 0)
+        o->limit_seconds = default_limit_seconds;
+    if (o->seed == 0)
+        o->seed = DEFAULT_SEED;
+    t->measure = (kiln_measure_options){.seed = o->seed, .min_seconds = candidate_seconds, .drop_ratio = drop_ratio};
+    t->measure.serving[o->eager ? KILN_SERVING_EAGER : KILN_SERVING_GRAPH] = true;
+    return KILN_OK;
+}
+
+kiln_status kiln__tune_many(kiln_device *device, const kiln_tune_item *items, size_t n_items,
+                            const kiln_tune_options *options, kiln_tune_result *out) {
+    tuning t = {.device = device, .options = KILN_TUNE_OPTIONS_INIT, .start_us = kiln__now_us()};
+    if (options) {
+        KILN_CHECK_STRUCT(options, kiln_tune_options);
+        memcpy(&t.options, options, options->struct_size);
+    }
+    if (out)
+        KILN_CHECK_STRUCT(out, kiln_tune_result);
+    KILN_TRY(check_options(&t));
+    kiln_status status = open_worker(&t);
+    if (status == KILN_OK)
+        status = open_searches(&t, items, n_items);
+    if (status == KILN_OK)
+        status = search_all(&t);
+    end(&t, status);
+    if (out) {
+        t.result.struct_size = out->struct_size;
+        memcpy(out, &t.result, out->struct_size);
+    }
+    return status;
+}
+
+kiln_status kiln_tune_problem(kiln_device *device, const kiln_problem *problem, const kiln_tune_options *options,
+                              kiln_tune_result *out) {
+    if (!device || !problem || !problem->schema)
+        return kiln_fail(KILN_E_INVALID, "kiln_tune_problem: NULL argument");
+    if (options && options->struct_size >= offsetof(kiln_tune_options, seed) && options->variant &&
+        !kiln__family_variant(kiln__problem_family(problem), options->variant))
+        return kiln_fail(KILN_E_NOT_FOUND, "family %s has no variant \"%.40s\"", problem->schema->name,
+                         options->variant);
+    const kiln_tune_item item = {*problem, 1};
+    return kiln__tune_many(device, &item, 1, options, out);
+}
