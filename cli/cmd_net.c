@@ -113,32 +113,22 @@ typedef struct bench_request {
 } bench_request;
 
 /* Milliseconds from the start of this process to a batch's outputs on the host. */
-static int first_result(const cli_state *cli, kiln_net *net, kiln_queue *queue, const bench_request *r,
+static int first_result(const cli_state *cli, const bench_request *r, kiln_net *net, kiln_session *session,
                         double *out_ms) {
     host_batch host;
     int status = host_batch_make(net, r->batches.v[0], r->board, &host);
     if (status)
         return status;
-    kiln_session *session;
-    if (kiln_session_create(net, queue, &r->session, &session) != KILN_OK) {
-        host_batch_free(&host);
-        return cli_fail(NULL);
-    }
     if (kiln_session_run(session, r->batches.v[0], (const float *const *)host.inputs, host.outputs) != KILN_OK)
         status = cli_fail(NULL);
     *out_ms = cli_now_ms() - cli->start_ms;
-    kiln_session_destroy(session);
     host_batch_free(&host);
     return status;
 }
 
-static int bench_on(const cli_state *cli, const kiln_device *device, kiln_net *net, kiln_queue *queue,
-                    const bench_request *r) {
+static int measure(const cli_state *cli, const kiln_device *device, kiln_net *net, kiln_queue *queue,
+                   const bench_request *r, double first_ms) {
     kiln_device_info on = KILN_DEVICE_INFO_INIT;
-    double first_ms = 0;
-    int status = first_result(cli, net, queue, r, &first_ms);
-    if (status)
-        return status;
     if (kiln_device_get_info(device, &on) != KILN_OK)
         return cli_fail(NULL);
     output out;
@@ -156,8 +146,21 @@ static int bench_on(const cli_state *cli, const kiln_device *device, kiln_net *n
     cli_counters(cli, &out);
     if (result != KILN_OK)
         out.json = false;
-    status = output_end(&out);
-    return result == KILN_OK ? status : cli_fail(NULL);
+    const int end = output_end(&out);
+    return result == KILN_OK ? end : cli_fail(NULL);
+}
+
+static int bench_on(const cli_state *cli, const kiln_device *device, kiln_net *net, kiln_queue *queue,
+                    const bench_request *r) {
+    kiln_session *session;
+    double first_ms = 0;
+    if (kiln_session_create(net, queue, &r->session, &session) != KILN_OK)
+        return cli_fail(NULL);
+    int status = first_result(cli, r, net, session, &first_ms);
+    if (!status) /* the session stays until the end: programs that it uses are not loaded twice */
+        status = measure(cli, device, net, queue, r, first_ms);
+    kiln_session_destroy(session);
+    return status;
 }
 
 static int bench(cli_state *cli, kiln_net *net, bench_request *r) {
