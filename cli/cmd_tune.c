@@ -20,9 +20,8 @@ static void on_interrupt(int signal_number) {
 
 typedef struct progress_state {
     bool terminal, quiet;
-    double best_us; /* of the problem shown last */
-    size_t problem;
     bool started;
+    size_t problem; /* shown last */
 } progress_state;
 
 static void show_bar(const kiln_tune_progress *p) {
@@ -41,11 +40,12 @@ static void show_bar(const kiln_tune_progress *p) {
 /* Elsewhere a line for each thing worth one: a better candidate, a failed one. */
 static void show_line(progress_state *s, const kiln_tune_progress *p) {
     const bool failed = strcmp(p->state, "ok") != 0;
-    const bool same = s->started && s->problem == p->problem_index;
-    if (!failed && same && p->best_us >= s->best_us)
+    if (!failed && p->time_us > p->best_us)
         return;
-    if (!same)
+    if (!s->started || s->problem != p->problem_index)
         fprintf(stderr, "%6.1f s  %s\n", p->elapsed_seconds, p->problem);
+    s->started = true;
+    s->problem = p->problem_index;
     fprintf(stderr, "%6.1f s    %s %s: ", p->elapsed_seconds, p->variant, p->config);
     if (failed)
         fprintf(stderr, "%s: %s\n", p->state, p->reason);
@@ -55,13 +55,12 @@ static void show_line(progress_state *s, const kiln_tune_progress *p) {
 
 static kiln_status on_progress(void *user, const kiln_tune_progress *p) {
     progress_state *s = user;
-    if (!s->quiet && s->terminal)
+    if (!s->quiet && s->terminal) {
         show_bar(p);
-    else if (!s->quiet)
+        s->started = true;
+    } else if (!s->quiet) {
         show_line(s, p);
-    s->started = true;
-    s->problem = p->problem_index;
-    s->best_us = p->best_us;
+    }
     return interrupted ? KILN_E_CANCELLED : KILN_OK;
 }
 
