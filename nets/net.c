@@ -1,5 +1,6 @@
 /* Nets as containers: opening, describing, destroying. */
 #include "net.h"
+#include "safetensors.h"
 #include "share.h"
 #include "status.h"
 #include <math.h>
@@ -55,6 +56,8 @@ kiln_status kiln_net_open(kiln_context *context, const char *path, kiln_net **ou
     *out = NULL;
     if (strncmp(path, "tower:", 6) == 0)
         return kiln__seeded_open(context, path, out);
+    if (kiln__safetensors_recognise(path))
+        return kiln__description_open(context, path, out);
     return kiln__katago_open(context, path, out);
 }
 

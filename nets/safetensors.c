@@ -102,6 +102,16 @@ static kiln_status check_overlaps(kiln_safetensors *f) {
     return KILN_OK;
 }
 
+static kiln_status parse_metadata(kiln_safetensors *f, const cJSON *json) {
+    const cJSON *description = cJSON_GetObjectItemCaseSensitive(json, "kiln");
+    if (!cJSON_IsString(description))
+        return KILN_OK;
+    if (f->description)
+        return kiln_fail(KILN_E_INVALID, "__metadata__ is there twice");
+    f->description = kiln__strdup(f->context, description->valuestring);
+    return f->description ? KILN_OK : KILN_E_MEMORY;
+}
+
 static kiln_status parse_all(kiln_safetensors *f, const cJSON *json, uint64_t data_begin, uint64_t data_bytes) {
     const cJSON *item;
     if (!cJSON_IsObject(json))
@@ -114,8 +124,10 @@ static kiln_status parse_all(kiln_safetensors *f, const cJSON *json, uint64_t da
         return KILN_E_MEMORY;
     cJSON_ArrayForEach(item, json) {
         kiln_safetensor *t = &f->tensors[f->n_tensors];
-        if (strcmp(item->string, "__metadata__") == 0)
+        if (strcmp(item->string, "__metadata__") == 0) {
+            KILN_TRY(parse_metadata(f, item));
             continue;
+        }
         if (strlen(item->string) > MAX_NAME)
             return kiln_fail(KILN_E_INVALID, "a tensor's name is longer than %d bytes", MAX_NAME);
         t->name = kiln__strdup(f->context, item->string);
@@ -156,7 +168,7 @@ static kiln_status parse_header(kiln_safetensors *f, const char *header, uint64_
 
 kiln_status kiln__safetensors_parse(kiln_context *context, const void *data, size_t bytes, kiln_safetensors *out) {
     uint64_t header_bytes = 0;
-    *out = (kiln_safetensors){.context = context, .fd = -1};
+    *out = (kiln_safetensors){.context = context, .fd = -1, .memory = data};
     if (bytes < 8)
         return kiln_fail(KILN_E_PARSE, "not a safetensors file: %zu bytes", bytes);
     KILN_TRY(check_length(data, bytes, &header_bytes));
@@ -218,12 +230,26 @@ kiln_status kiln__safetensors_open(kiln_context *context, const char *path, kiln
     return KILN_OK;
 }
 
+/* Eight bytes of length, of which the upper half is zero since headers are bounded, and a bracket. Texts have no zero
+ * bytes, and a gzip header has no bracket there. */
+bool kiln__safetensors_recognise(const char *path) {
+    unsigned char start[9];
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    const bool read = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && pread(fd, start, sizeof start, 0) == sizeof start;
+    close(fd);
+    return read && little_endian(start) >> 32 == 0 && start[8] == '{';
+}
+
 void kiln__safetensors_close(kiln_safetensors *file) {
     if (!file->context)
         return;
     for (size_t i = 0; i < file->n_tensors; i++)
         kiln__free(file->context, file->tensors[i].name);
     kiln__free(file->context, file->tensors);
+    kiln__free(file->context, file->description);
     if (file->fd >= 0)
         close(file->fd);
     *file = (kiln_safetensors){.fd = -1};
@@ -236,6 +262,13 @@ const kiln_safetensor *kiln__safetensors_find(const kiln_safetensors *file, cons
     return NULL;
 }
 
+static kiln_status read_data(const kiln_safetensors *file, void *to, size_t bytes, uint64_t offset) {
+    if (!file->memory)
+        return read_at(file->fd, to, bytes, offset);
+    memcpy(to, file->memory + offset, bytes); /* tensors lie inside of the file */
+    return KILN_OK;
+}
+
 kiln_status kiln__safetensors_read(const kiln_safetensors *file, const kiln_safetensor *tensor, int64_t first,
                                    int64_t count, float *out) {
     if (first < 0 || count < 0 || first > tensor->elements || count > tensor->elements - first)
@@ -245,12 +278,11 @@ kiln_status kiln__safetensors_read(const kiln_safetensors *file, const kiln_safe
         return kiln_fail(KILN_E_UNSUPPORTED, "tensor \"%.80s\" is of %s; U8, I8 and F32 are read", tensor->name,
                          tensor->type_name);
     if (tensor->type == KILN_SAFETENSORS_F32) {
-        KILN_TRY(read_at(file->fd, out, (size_t)count * sizeof *out, tensor->begin + (uint64_t)first * sizeof *out));
-        return KILN_OK;
+        return read_data(file, out, (size_t)count * sizeof *out, tensor->begin + (uint64_t)first * sizeof *out);
     }
     /* Bytes are read into the end of the floats and widened from the front. */
     unsigned char *bytes = (unsigned char *)out + (size_t)count * (sizeof *out - 1);
-    KILN_TRY(read_at(file->fd, bytes, (size_t)count, tensor->begin + (uint64_t)first));
+    KILN_TRY(read_data(file, bytes, (size_t)count, tensor->begin + (uint64_t)first));
     for (int64_t i = 0; i < count; i++) {
         const unsigned char value = bytes[i];
         const float widened = tensor->type == KILN_SAFETENSORS_I8 ? (float)(signed char)value : (float)value;

@@ -27,15 +27,20 @@ typedef struct kiln_safetensor {
 
 typedef struct kiln_safetensors {
     kiln_context *context;
-    int fd; /* -1: parsed from memory */
+    int fd;                      /* -1: in memory */
+    const unsigned char *memory; /* NULL: in a file */
+    char *description;           /* the entry "kiln" of __metadata__; NULL: none */
     kiln_safetensor *tensors;
     size_t n_tensors;
 } kiln_safetensors;
 
+/* Whether a file begins as safetensors do. false also if it cannot be read. */
+bool kiln__safetensors_recognise(const char *path);
+
 /* KILN_E_IO, KILN_E_PARSE: not such a file, or cut short. KILN_E_INVALID: tensors that contradict the file or each
  * other. */
 kiln_status kiln__safetensors_open(kiln_context *context, const char *path, kiln_safetensors *out);
-/* The same of a file in memory; its tensors can be looked at but not read. */
+/* The same of a file in memory, which must outlive reading from it. */
 kiln_status kiln__safetensors_parse(kiln_context *context, const void *data, size_t bytes, kiln_safetensors *out);
 void kiln__safetensors_close(kiln_safetensors *file);
 
