@@ -1,10 +1,12 @@
 /* Nets from a text, with seeded weights: the shapes of a real engine for measuring without a file.
  *
  *     tower:blocks=9,channels=256,inputs=46,board=9,seed=1
+ *     tower:blocks=9,channels=256,se=scale,ratio=4
  *
- * A post-activation residual tower: stem conv3x3, relu; blocks of conv3x3, relu, conv3x3, + block input, relu; a policy
- * head conv1x1 to 32, relu, conv1x1 to 139 moves a point; a value head conv1x1 to 32, relu, mean/max/std, a linear
- * layer to 3. Batch norms are folded into weights and biases. */
+ * A post-activation residual tower: stem conv3x3, relu; blocks of conv3x3, relu, conv3x3, squeeze-excitation if `se` is
+ * scale or scale_shift, + block input, relu; a policy head conv1x1 to 32, relu, conv1x1 to 139 moves a point; a value
+ * head conv1x1 to 32, relu, mean/max/std, a linear layer to 3. Batch norms are folded into weights and biases.
+ * Squeeze-excitation has channels / ratio channels between its two layers. */
 #include "epilogue_fields.h"
 #include "net.h"
 #include "status.h"
@@ -16,7 +18,7 @@
 enum { HEAD_CHANNELS = 32, MOVES = 139, VALUES = 3 };
 
 typedef struct tower {
-    int64_t blocks, channels, inputs, board, seed;
+    int64_t blocks, channels, inputs, board, seed, se, ratio;
 } tower;
 
 typedef struct builder {
@@ -30,16 +32,31 @@ typedef struct field {
     const char *name;
     size_t offset;
     int64_t min, max;
+    const char *const *words; /* NULL: a number; else max + 1 of them */
 } field;
 
-static const field fields[] = {{"blocks", offsetof(tower, blocks), 0, 200},
-                               {"channels", offsetof(tower, channels), 1, 4096},
-                               {"inputs", offsetof(tower, inputs), 1, 1024},
-                               {"board", offsetof(tower, board), 1, 64},
-                               {"seed", offsetof(tower, seed), 0, INT64_MAX}};
+enum { SE_NONE, SE_SCALE, SE_SCALE_SHIFT };
+static const char *const se_words[] = {"none", "scale", "scale_shift"};
+
+static const field fields[] = {
+    {"blocks", offsetof(tower, blocks), 0, 200, NULL},   {"channels", offsetof(tower, channels), 1, 4096, NULL},
+    {"inputs", offsetof(tower, inputs), 1, 1024, NULL},  {"board", offsetof(tower, board), 1, 64, NULL},
+    {"seed", offsetof(tower, seed), 0, INT64_MAX, NULL}, {"se", offsetof(tower, se), SE_NONE, SE_SCALE_SHIFT, se_words},
+    {"ratio", offsetof(tower, ratio), 1, 4096, NULL}};
 enum { N_FIELDS = sizeof fields / sizeof fields[0] };
 
-static kiln_status parse_value(const char **at, const field *f, tower *out) {
+static kiln_status parse_word(const char **at, const field *f, tower *out) {
+    const size_t n = strcspn(*at, ",");
+    for (int64_t i = f->min; i <= f->max; i++)
+        if (strlen(f->words[i]) == n && strncmp(*at, f->words[i], n) == 0) {
+            memcpy((char *)out + f->offset, &i, sizeof i);
+            *at += n + ((*at)[n] == ',');
+            return KILN_OK;
+        }
+    return kiln_fail(KILN_E_PARSE, "tower: %s is \"%.20s\"; there are none, scale, scale_shift", f->name, *at);
+}
+
+static kiln_status parse_number(const char **at, const field *f, tower *out) {
     const char *p = *at;
     int64_t value = 0;
     if (*p < '0' || *p > '9')
@@ -67,15 +84,19 @@ static kiln_status parse(const char *text, tower *out) {
         while (i < N_FIELDS && (strlen(fields[i].name) != n || strncmp(at, fields[i].name, n) != 0))
             i++;
         if (i == N_FIELDS || at[n] != '=')
-            return kiln_fail(KILN_E_PARSE,
-                             "tower: unknown field \"%.*s\"; there are blocks, channels, inputs, board, seed",
-                             (int)(n < 40 ? n : 40), at);
+            return kiln_fail(
+                KILN_E_PARSE,
+                "tower: unknown field \"%.*s\"; there are blocks, channels, inputs, board, seed, se, ratio",
+                (int)(n < 40 ? n : 40), at);
         if (seen & 1u << i)
             return kiln_fail(KILN_E_PARSE, "tower: %s is given twice", fields[i].name);
         seen |= 1u << i;
         at += n + 1;
-        KILN_TRY(parse_value(&at, &fields[i], out));
+        KILN_TRY((fields[i].words ? parse_word : parse_number)(&at, &fields[i], out));
     }
+    if (out->se != SE_NONE && out->ratio > out->channels)
+        return kiln_fail(KILN_E_PARSE, "tower: ratio is %lld of %lld channels", (long long)out->ratio,
+                         (long long)out->channels);
     return KILN_OK;
 }
 
@@ -120,6 +141,29 @@ static kiln_status conv(builder *b, const char *name, int32_t input, int64_t oc,
     return kiln__net_conv(b->net, &c, &ep, output, NULL);
 }
 
+/* x + the excited y, relu. */
+static kiln_status excite(builder *b, const tower *t, const char *name, int32_t y, int32_t *x) {
+    char text[96];
+    const int64_t c = t->channels, reduced = c / t->ratio, wide = t->se == SE_SCALE_SHIFT ? 2 * c : c;
+    kiln_net_se se = {.name = name, .input = y, .form = se_words[t->se], .reduced = reduced};
+    kiln_net_epilogue ep = KILN_NET_EPILOGUE_NONE;
+    const struct {
+        const char *name;
+        int64_t count, fan_in;
+        int32_t *out;
+    } all[] = {{"w1", c * reduced, c, &se.w1},
+               {"b1", reduced, 60000, &se.b1},
+               {"w2", reduced * wide, reduced, &se.w2},
+               {"b2", wide, 60000, &se.b2}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        snprintf(text, sizeof text, "%s.%s", name, all[i].name);
+        KILN_TRY(weights(b, text, all[i].count, all[i].fan_in, 1, all[i].out));
+    }
+    ep.residual = *x;
+    ep.activation = KILN_ACT_relu;
+    return kiln__net_se(b->net, &se, &ep, x, NULL);
+}
+
 static kiln_status blocks(builder *b, const tower *t, int32_t *x) {
     char name[64];
     /* Each block adds its share to the stream, so that values stay of order one however deep the tower is. */
@@ -129,7 +173,13 @@ static kiln_status blocks(builder *b, const tower *t, int32_t *x) {
         snprintf(name, sizeof name, "block%lld.conv1", (long long)i);
         KILN_TRY(conv(b, name, *x, t->channels, 3, 1, KILN_ACT_relu, KILN_NET_NONE, &y));
         snprintf(name, sizeof name, "block%lld.conv2", (long long)i);
-        KILN_TRY(conv(b, name, y, t->channels, 3, gain, KILN_ACT_relu, *x, x));
+        if (t->se == SE_NONE) {
+            KILN_TRY(conv(b, name, y, t->channels, 3, gain, KILN_ACT_relu, *x, x));
+            continue;
+        }
+        KILN_TRY(conv(b, name, y, t->channels, 3, gain, KILN_ACT_identity, KILN_NET_NONE, &y));
+        snprintf(name, sizeof name, "block%lld.se", (long long)i);
+        KILN_TRY(excite(b, t, name, y, x));
     }
     return KILN_OK;
 }
@@ -160,7 +210,7 @@ static kiln_status build(builder *b, const tower *t) {
 }
 
 kiln_status kiln__seeded_open(kiln_context *context, const char *text, kiln_net **out) {
-    tower t = {.blocks = 9, .channels = 256, .inputs = 46, .board = 9, .seed = 1};
+    tower t = {.blocks = 9, .channels = 256, .inputs = 46, .board = 9, .seed = 1, .ratio = 4};
     builder b = {.net = NULL};
     char name[128];
     KILN_TRY(parse(text, &t));
