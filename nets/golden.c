@@ -53,7 +53,7 @@ static kiln_status match(golden *g, const kiln_tensor_info *info, const kiln_saf
     }
     for (size_t i = 0; i < info->rank; i++) {
         const int64_t wanted = info->shape[i] >= 0 ? info->shape[i] : i == 0 ? g->h : g->w;
-        if (t->shape[i + 1] != wanted || t->shape[0] != g->n)
+        if (t->shape[i + 1] != wanted || wanted < 1 || t->shape[0] != g->n)
             return shape_differs(g, t, info);
     }
     if (g->n > INT32_MAX || g->h > INT16_MAX || g->w > INT16_MAX)

@@ -1,9 +1,12 @@
 /* Nets: weights and the problems they need, compiled into graphs, one for each batch bucket.
  *
- * A net is opened from a KataGo network file (.bin.gz, .bin, .txt.gz, .txt) or described by a seeded text for
- * measuring without a file:
+ * A net is opened from a KataGo network file (.bin.gz, .bin, .txt.gz, .txt), from a safetensors file that describes its
+ * net (docs/NETS.md), or from a seeded text, for measuring without a file:
  *
  *     tower:blocks=9,channels=256,inputs=46,board=9,seed=1
+ *     tower:blocks=9,channels=256,se=scale,ratio=4
+ *
+ * What a file is, is told by its content, not by its name.
  *
  * A net is immutable and shared by threads. A session is a net on one queue: it owns activations and graphs and
  * belongs to one thread at a time. Sessions of one device share the weights. */
@@ -30,7 +33,7 @@ KILN_API void kiln_net_destroy(kiln_net *net);
 typedef struct kiln_net_info {
     uint32_t struct_size;
     const char *name;     /* as the file calls it */
-    const char *format;   /* "katago" or "seeded" */
+    const char *format;   /* "katago", "safetensors" or "seeded" */
     int64_t n_parameters; /* weights, biases and norms */
     size_t n_blocks;
     int64_t channels;      /* of the trunk */
@@ -141,6 +144,28 @@ typedef struct kiln_golden_report {
  * KILN_E_IO, KILN_E_PARSE, KILN_E_INVALID: the file. `options` may be NULL; its board size is taken from the file. */
 KILN_API kiln_status kiln_net_check(kiln_net *net, kiln_queue *queue, const kiln_session_options *options,
                                     const char *golden_path, int32_t batch, double tolerance, kiln_golden_report *out);
+
+/* ---- labelled data: how often a net that classifies is right ---- */
+
+typedef struct kiln_classify_report {
+    uint32_t struct_size;
+    int64_t n_items;      /* that were run */
+    int64_t n_right;      /* of them, whose largest value is at their label; the first of equal ones counts */
+    int64_t n_classes;    /* length of the net's first output */
+    double accuracy;      /* n_right / n_items */
+    uint64_t predictions; /* hash of every item's class in order: alike where all decisions are alike */
+} kiln_classify_report;
+
+#define KILN_CLASSIFY_REPORT_INIT                                                                                      \
+    { .struct_size = sizeof(kiln_classify_report) }
+
+/* Runs a safetensors file of labelled items: for each input of the net a tensor of its name, [items][shape], of U8, I8
+ * or F32; "labels", U8 [items]; and, if only some items shall be run, "held_out", U8 [items], 0 for those left out. The
+ * net's first output must be a vector of at least two values. Batches are as large as the largest bucket of `options`,
+ * which may be NULL; its board size is taken from the file. KILN_E_MISMATCH: the file is of another net. KILN_E_IO,
+ * KILN_E_PARSE, KILN_E_INVALID: the file. */
+KILN_API kiln_status kiln_net_classify(kiln_net *net, kiln_queue *queue, const kiln_session_options *options,
+                                       const char *data_path, kiln_classify_report *out);
 
 #ifdef __cplusplus
 }
