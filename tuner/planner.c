@@ -1,4 +1,5 @@
 #include "planner.h"
+#include <kiln/tune.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -203,11 +204,13 @@ kiln_status kiln_plan_create(kiln_device *device, const kiln_problem *problem, c
         KILN_CHECK_STRUCT(options, kiln_plan_options);
         memcpy(&o, options, options->struct_size);
     }
-    if (o.effort != KILN_PLAN_GUESS && o.effort != KILN_PLAN_CACHED_ONLY)
-        return kiln_fail(KILN_E_UNSUPPORTED,
-                         "effort %d: this release measures nothing while planning; use "
-                         "KILN_PLAN_GUESS or KILN_PLAN_CACHED_ONLY",
-                         (int)o.effort);
+    if (o.effort < KILN_PLAN_GUESS || o.effort > KILN_PLAN_EXHAUST)
+        return kiln_fail(KILN_E_INVALID, "kiln_plan_create: unknown effort %d", (int)o.effort);
+    if (o.effort >= KILN_PLAN_MEASURE && !o.variant && device->context->mode != KILN_MODE_REFERENCE) {
+        kiln_tune_options tune = KILN_TUNE_OPTIONS_INIT; /* does nothing where the search is on record */
+        tune.effort = o.effort;
+        KILN_TRY(kiln_tune_problem(device, problem, &tune, NULL));
+    }
     walk *w = kiln__alloc(device->context, sizeof *w);
     if (!w)
         return KILN_E_MEMORY;

@@ -144,6 +144,31 @@ static void test_done(void) {
     null_remove(dir);
 }
 
+/* Planning that may measure tunes first, and the next plan finds it done. */
+static void test_plan_effort(void) {
+    new_dir();
+    world w = open_world("time kernel=gemm_tile us=20 defines=KP_WN=1\n");
+    kiln_plan_options o = KILN_PLAN_OPTIONS_INIT;
+    kiln_plan *plan;
+    kiln_plan_info i = KILN_PLAN_INFO_INIT;
+    kiln_counters c = KILN_COUNTERS_INIT;
+    o.effort = KILN_PLAN_EXHAUST;
+    REQUIRE_OK(kiln_plan_create(w.device, &w.problem, &o, &plan));
+    REQUIRE_OK(kiln_plan_get_info(plan, &i));
+    CHECK_HAS(i.config, "wn=1");
+    CHECK_STR(i.source, "record");
+    kiln_plan_destroy(plan);
+    REQUIRE_OK(kiln_context_counters(w.context, &c));
+    const uint64_t written = c.records_written;
+    CHECK(written > 100);
+    REQUIRE_OK(kiln_plan_create(w.device, &w.problem, &o, &plan));
+    kiln_plan_destroy(plan);
+    REQUIRE_OK(kiln_context_counters(w.context, &c));
+    CHECK(c.records_written == written);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
 /* The tempting candidates are all bad: each way of being bad is told apart, and none is chosen. */
 static void test_planted(void) {
     new_dir();
@@ -243,6 +268,7 @@ int main(void) {
     test_winner(false);
     test_resume();
     test_done();
+    test_plan_effort();
     test_planted();
     test_quarantine();
     null_script_end();
