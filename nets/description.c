@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { MAX_LAYERS = 4096, MAX_TEXT_BYTES = 4 << 20, MAX_BOARD = 256, MAX_KERNEL = 31 };
-static const int64_t max_values = INT64_C(1) << 30;
+static const int64_t max_values = INT64_C(1) << 30, max_uses = 16;
 
 /* A tensor of the net by the name that the description gives it. */
 typedef struct named {
@@ -448,10 +448,18 @@ static kiln_status read_net(reader *r, const cJSON **values) {
     return status;
 }
 
+/* How many weights the net may have: each one of the file often enough for layers that share theirs. */
+static int64_t count_values(const kiln_safetensors *file) {
+    int64_t n = 0;
+    for (size_t i = 0; i < file->n_tensors && n < max_values; i++)
+        n += file->tensors[i].elements;
+    return n < max_values / max_uses ? n * max_uses : max_values;
+}
+
 static kiln_status read_json(kiln_context *context, const kiln_safetensors *file, const cJSON *json, kiln_net **out) {
     const cJSON *values[N_KEYS];
     const char *name;
-    reader r = {.d = {.file = file, .values_left = max_values}};
+    reader r = {.d = {.file = file, .values_left = count_values(file)}};
     KILN_TRY(kiln__described_object(json, "the description", net_keys, N_KEYS, values));
     KILN_TRY(kiln__described_text(values[NAME], net_keys[NAME], &name));
     KILN_TRY(kiln__net_create(context, name, "safetensors", &r.d.net));
