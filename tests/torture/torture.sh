@@ -106,6 +106,7 @@ for file in "$KILN_CACHE_DIR"/rec/*/*/*.log; do
     at=$((RANDOM * 32768 % size + RANDOM % 97))
     [ "$at" -lt "$size" ] || at=$((size - 1))
     byte=$(od -An -tu1 -j "$at" -N 1 "$file")
+    # shellcheck disable=SC2059 # the format is the byte
     printf "\\x$(printf %02x $((byte ^ (1 << RANDOM % 8))))" | dd of="$file" bs=1 seek="$at" conv=notrunc 2>/dev/null
     good_plan "with byte $at of a record file flipped"
     cp "$dir/sound" "$file"
