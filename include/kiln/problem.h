@@ -7,7 +7,7 @@
  *
  * Fields may be given in any order; the canonical text has them in the family's order and omits those at their
  * default. parse(key(p)) == p for every problem. A field is exact or, where the family allows it, a bound
- * (`kv<=4096`). `kiln problems --help-family NAME` lists the fields of a family. */
+ * (`kv<=4096`). `kiln problems --family NAME` lists the fields of a family. */
 #ifndef KILN_PROBLEM_H
 #define KILN_PROBLEM_H
 

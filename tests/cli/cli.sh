@@ -63,7 +63,7 @@ test_help() {
     local command
     expect 0 --help && out_has "net bench" && err_empty
     expect 0 --version && out_has "kiln 0."
-    for command in devices problems explain bench "net check" "net bench" "cache ls" "cache verify" "cache prune" demo; do
+    for command in devices problems explain bench tune "net check" "net bench" "cache ls" "cache verify" "cache prune" demo; do
         # shellcheck disable=SC2086 # a command may be two words
         expect 0 $command --help
         out_has "usage: kiln $command"
@@ -401,7 +401,7 @@ test_readme() {
     while read -r command; do
         grep -q "^kiln $command\b" <(sed -n 's/^usage: //p' <("$kiln" "${command%% *}" --help 2>/dev/null)) ||
             fail "README names the command '$command', which does not exist"
-    done < <(grep -oE '`kiln (devices|problems|explain|bench|demo|net [a-z]+|cache [a-z]+)' "$source_dir/README.md" |
+    done < <(grep -oE '`kiln (devices|problems|explain|bench|tune|demo|net [a-z]+|cache [a-z]+)' "$source_dir/README.md" |
         sed 's/^`kiln //' | sort -u)
 }
 
