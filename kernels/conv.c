@@ -2,6 +2,7 @@
 #include "epilogue_fields.h"
 #include "matrix.h"
 #include "status.h"
+#include "winograd.h"
 #include <inttypes.h>
 
 /* ---- fields ---- */
@@ -77,7 +78,7 @@ static kiln_matrix matrix(const kiln_problem *p) {
 }
 
 /* The batch is no constant of the program: one binary serves every batch size. */
-static uint32_t unit(const kiln_problem *p, const kiln_embed *source, kiln_lowering *l) {
+uint32_t kiln__conv_unit(const kiln_problem *p, const kiln_embed *source, kiln_lowering *l) {
     static const struct {
         int field;
         const char *name;
@@ -90,11 +91,20 @@ static uint32_t unit(const kiln_problem *p, const kiln_embed *source, kiln_lower
     return u;
 }
 
-/* What follows the first two arguments in every variant: epilogue, output, number of points. */
-static void end_args(const kiln_problem *p, const kiln_lowering *l, kiln_step *s) {
+void kiln__conv_end_args(const kiln_problem *p, const kiln_lowering *l, kiln_step *s, int64_t count) {
     kiln__epilogue_args(l, s, p->v[EP]);
     kiln__step_operand(s, operand(l, "output"));
-    kiln__step_i32(s, (int32_t)matrix(p).rows);
+    kiln__step_i32(s, (int32_t)count);
+}
+
+/* What follows the first two arguments: epilogue, output, number of points. */
+static void end_args(const kiln_problem *p, const kiln_lowering *l, kiln_step *s) {
+    kiln__conv_end_args(p, l, s, matrix(p).rows);
+}
+
+kiln_conv_shape kiln__conv_shape(const kiln_problem *p) {
+    const int64_t *v = p->v;
+    return (kiln_conv_shape){.n = v[N], .h = v[H], .w = v[W], .ic = v[IC], .oc = v[OC], .kh = v[KH], .kw = v[KW]};
 }
 
 /* ---- vec ---- */
@@ -110,7 +120,7 @@ static kiln_status vec_lower(const kiln_problem *p, const kiln_config *config, c
     const int64_t halo = needed_halo(p);
     const bool pads = halo > p->v[IHALO];
     const uint32_t packed = kiln__vec_pack(l, m, config, operand(l, "weights"));
-    const uint32_t u = unit(p, &kiln__embed_conv_vec_cpu_cl, l);
+    const uint32_t u = kiln__conv_unit(p, &kiln__embed_conv_vec_cpu_cl, l);
     kiln__vec_define(l, u, config);
     kiln__lower_define(l, u, "KC_PAD", halo);
     if (pads) {
@@ -140,7 +150,7 @@ static void tile_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config
 static kiln_status tile_lower(const kiln_problem *p, const kiln_config *config, const kiln_caps *caps,
                               kiln_lowering *l) {
     (void)caps;
-    const uint32_t u = unit(p, &kiln__embed_conv_tile_cl, l);
+    const uint32_t u = kiln__conv_unit(p, &kiln__embed_conv_tile_cl, l);
     kiln__tile_define(l, u, config);
     kiln_step *s = kiln__lower_kernel(l, false, u, "conv_tile");
     kiln__step_operand(s, operand(l, "input"));
@@ -160,7 +170,7 @@ static void ref_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config 
 static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, const kiln_caps *caps,
                              kiln_lowering *l) {
     (void)config, (void)caps;
-    kiln_step *s = kiln__lower_kernel(l, false, unit(p, &kiln__embed_conv_ref_cl, l), "conv_ref");
+    kiln_step *s = kiln__lower_kernel(l, false, kiln__conv_unit(p, &kiln__embed_conv_ref_cl, l), "conv_ref");
     kiln__linear_launch(s, matrix(p).rows * p->v[OC]);
     kiln__step_operand(s, operand(l, "input"));
     kiln__step_operand(s, operand(l, "weights"));
@@ -171,14 +181,34 @@ static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, c
 /* ---- family ---- */
 
 static const kiln_variant variants[] = {
+    {.name = "winograd",
+     .home = 1u << KILN_DEVICE_CPU,
+     .source = &kiln__embed_conv_winograd_cpu_cl,
+     .params = kiln__winograd_params,
+     .rules = kiln__winograd_rules,
+     .reject = kiln__winograd_reject,
+     .guess = kiln__winograd_guess,
+     .lower = kiln__winograd_lower,
+     .error_factor = KILN_WINOGRAD_ERROR_FACTOR},
     {.name = "vec",
+     .home = 1u << KILN_DEVICE_CPU,
      .source = &kiln__embed_conv_vec_cpu_cl,
      .params = kiln__vec_params,
      .rules = kiln__vec_rules,
      .reject = kiln__vec_reject,
      .guess = vec_guess,
      .lower = vec_lower},
+    {.name = "winograd_nonfused",
+     .home = 1u << KILN_DEVICE_GPU | 1u << KILN_DEVICE_OTHER,
+     .source = &kiln__embed_conv_winograd_cl,
+     .params = kiln__winograd_nonfused_params,
+     .rules = kiln__winograd_nonfused_rules,
+     .reject = kiln__winograd_nonfused_reject,
+     .guess = kiln__winograd_nonfused_guess,
+     .lower = kiln__winograd_nonfused_lower,
+     .error_factor = KILN_WINOGRAD_ERROR_FACTOR},
     {.name = "tile",
+     .home = 1u << KILN_DEVICE_GPU | 1u << KILN_DEVICE_OTHER,
      .source = &kiln__embed_conv_tile_cl,
      .params = kiln__tile_params,
      .rules = kiln__tile_rules,

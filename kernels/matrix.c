@@ -18,21 +18,17 @@ static int64_t divide_up(int64_t a, int64_t b) {
 const kiln_param kiln__vec_params[] = {
     {"mr", VALUES(vec_mr)}, {"nv", VALUES(vec_nv)}, {"vw", VALUES(four_to_16)}, {"unroll", VALUES(one_two_four)}, {0}};
 
-static bool vec_registers(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
+bool kiln__vec_registers(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
     (void)p;
     const int32_t mr = c->v[KILN_VEC_MR], nv = c->v[KILN_VEC_NV];
     return (uint32_t)(mr * nv + nv + 1) <= caps->vector_registers;
 }
-static bool vec_width(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
+bool kiln__vec_width(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
     (void)p;
     return (uint32_t)c->v[KILN_VEC_VW] <= caps->vector_floats;
 }
 
-const kiln_rule kiln__vec_rules[] = {
-    {"the accumulators, a vector of weights for each column and a broadcast input do not fit the vector registers",
-     1u << KILN_VEC_MR | 1u << KILN_VEC_NV, vec_registers},
-    {"vw is wider than the device's vectors", 1u << KILN_VEC_VW, vec_width},
-    {0}};
+const kiln_rule kiln__vec_rules[] = {KILN_VEC_RULES, {0}};
 
 const char *kiln__vec_reject(const kiln_problem *problem, const kiln_caps *caps) {
     (void)problem;
@@ -60,7 +56,7 @@ void kiln__vec_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out) {
             kiln_config c = *out;
             c.v[KILN_VEC_MR] = vec_mr[i];
             c.v[KILN_VEC_NV] = vec_nv[j];
-            if (!vec_registers(&c, NULL, caps))
+            if (!kiln__vec_registers(&c, NULL, caps))
                 continue;
             const int64_t tiles = divide_up(m.rows, vec_mr[i]) * divide_up(m.channels, vec_nv[j] * vw);
             const int64_t rounds = divide_up(tiles, caps->units ? caps->units : 1);
@@ -120,28 +116,21 @@ static size_t tile_local_bytes(const kiln_config *c) {
     return (size_t)c->v[KILN_TILE_TK] * (size_t)(c->v[KILN_TILE_TM] + 1 + c->v[KILN_TILE_TN]) * sizeof(float);
 }
 
-static bool tile_group(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
+bool kiln__tile_group(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
     (void)p;
     return tile_items_m(c) * tile_items_n(c) <= caps->max_group_size && tile_items_n(c) <= caps->max_group[0] &&
            tile_items_m(c) <= caps->max_group[1];
 }
-static bool tile_warp(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
+bool kiln__tile_warp(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
     (void)p, (void)caps;
     return tile_items_m(c) * tile_items_n(c) >= TILE_LEAST_ITEMS;
 }
-static bool tile_local(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
+bool kiln__tile_local(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
     (void)p;
     return tile_local_bytes(c) <= caps->local_bytes;
 }
 
-const kiln_rule kiln__tile_rules[] = {
-    {"the work-group is larger than the device's",
-     1u << KILN_TILE_TM | 1u << KILN_TILE_TN | 1u << KILN_TILE_WM | 1u << KILN_TILE_WN, tile_group},
-    {"the work-group has fewer than 32 work-items",
-     1u << KILN_TILE_TM | 1u << KILN_TILE_TN | 1u << KILN_TILE_WM | 1u << KILN_TILE_WN, tile_warp},
-    {"the tiles do not fit the device's local memory", 1u << KILN_TILE_TM | 1u << KILN_TILE_TN | 1u << KILN_TILE_TK,
-     tile_local},
-    {0}};
+const kiln_rule kiln__tile_rules[] = {KILN_TILE_RULES, {0}};
 
 /* From the best for much work down to the least that any device can do. */
 static const kiln_config tile_guesses[] = {
@@ -152,9 +141,9 @@ enum { N_TILE_GUESSES = sizeof tile_guesses / sizeof *tile_guesses };
 
 const char *kiln__tile_reject(const kiln_problem *problem, const kiln_caps *caps) {
     const kiln_config *least = &tile_guesses[N_TILE_GUESSES - 1];
-    if (!tile_group(least, problem, caps))
+    if (!kiln__tile_group(least, problem, caps))
         return "the device's work-groups are too small";
-    return tile_local(least, problem, caps) ? NULL : "the device has too little local memory";
+    return kiln__tile_local(least, problem, caps) ? NULL : "the device has too little local memory";
 }
 
 void kiln__tile_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out) {
@@ -165,7 +154,7 @@ void kiln__tile_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out) {
         const kiln_config *c = &tile_guesses[i];
         const int64_t groups = divide_up(m.rows, c->v[KILN_TILE_TM]) * divide_up(m.channels, c->v[KILN_TILE_TN]);
         /* larger as long as every unit still has work and the tile is not mostly past the last channel */
-        if (!tile_group(c, NULL, caps) || !tile_local(c, NULL, caps) || groups < caps->units ||
+        if (!kiln__tile_group(c, NULL, caps) || !kiln__tile_local(c, NULL, caps) || groups < caps->units ||
             c->v[KILN_TILE_TN] >= 2 * m.channels)
             return;
         *out = *c;

@@ -14,6 +14,14 @@ typedef struct kiln_matrix {
 enum { KILN_VEC_MR, KILN_VEC_NV, KILN_VEC_VW, KILN_VEC_UNROLL };
 extern const kiln_param kiln__vec_params[];
 extern const kiln_rule kiln__vec_rules[];
+bool kiln__vec_registers(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps); /* ignores p */
+bool kiln__vec_width(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps);
+#define KILN_VEC_RULES                                                                                                 \
+    {"the accumulators, a vector of weights for each column and a broadcast input do not fit the vector registers",    \
+     1u << KILN_VEC_MR | 1u << KILN_VEC_NV, kiln__vec_registers},                                                      \
+    {                                                                                                                  \
+        "vw is wider than the device's vectors", 1u << KILN_VEC_VW, kiln__vec_width                                    \
+    }
 const char *kiln__vec_reject(const kiln_problem *problem, const kiln_caps *caps);
 void kiln__vec_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out);
 void kiln__vec_define(kiln_lowering *l, uint32_t unit, const kiln_config *config);
@@ -27,6 +35,18 @@ void kiln__vec_launch(kiln_step *step, kiln_matrix m, const kiln_config *config)
 enum { KILN_TILE_TM, KILN_TILE_TN, KILN_TILE_TK, KILN_TILE_WM, KILN_TILE_WN };
 extern const kiln_param kiln__tile_params[];
 extern const kiln_rule kiln__tile_rules[];
+bool kiln__tile_group(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps); /* ignores p */
+bool kiln__tile_warp(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps);
+bool kiln__tile_local(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps);
+#define KILN_TILE_RULES                                                                                                \
+    {"the work-group is larger than the device's",                                                                     \
+     1u << KILN_TILE_TM | 1u << KILN_TILE_TN | 1u << KILN_TILE_WM | 1u << KILN_TILE_WN, kiln__tile_group},             \
+        {"the work-group has fewer than 32 work-items",                                                                \
+         1u << KILN_TILE_TM | 1u << KILN_TILE_TN | 1u << KILN_TILE_WM | 1u << KILN_TILE_WN, kiln__tile_warp},          \
+    {                                                                                                                  \
+        "the tiles do not fit the device's local memory",                                                              \
+            1u << KILN_TILE_TM | 1u << KILN_TILE_TN | 1u << KILN_TILE_TK, kiln__tile_local                             \
+    }
 const char *kiln__tile_reject(const kiln_problem *problem, const kiln_caps *caps);
 void kiln__tile_guess(kiln_matrix m, const kiln_caps *caps, kiln_config *out);
 void kiln__tile_define(kiln_lowering *l, uint32_t unit, const kiln_config *config);

@@ -137,16 +137,20 @@ static const struct {
 } sources[] = {
     {&kiln__embed_conv_ref_cl, "conv_ref"},
     {&kiln__embed_conv_tile_cl, "conv_tile"},
+    {&kiln__embed_conv_winograd_cl, "winograd_products"},
     {&kiln__embed_gemm_ref_cl, "gemm_ref"},
     {&kiln__embed_gemm_tile_cl, "gemm_tile"},
     {&kiln__embed_global_pool_ref_cl, "global_pool_ref"},
     {&kiln__embed_pack_panels_cl, "pack_panels"},
+    {&kiln__embed_pack_winograd_cl, "pack_winograd"},
 };
 
 static const char *const problems[] = {
     "conv:n=1,h=19,w=19,ic=22,oc=96,kh=5,kw=5,ihalo=2,ohalo=1,ep=nbias+sum+bn+relu+mask",
     "conv:n=8,h=9,w=9,ic=96,oc=96,kh=3,kw=3,ihalo=1,ep=scale+bias+nbias+res+sum+bn+mish+mask",
     "conv:n=2,h=7,w=5,ic=3,oc=3,kh=1,kw=3,ep=silu",
+    "conv:n=2,h=19,w=19,ic=33,oc=47,kh=3,kw=3,ohalo=1,ep=bias+res+relu",
+    "conv:n=1,h=2,w=2,ic=16,oc=16,kh=3,kw=3",
     "gemm:m=64,n=256,k=256,ep=bias+gelu",
     "gemm:m=3,n=5,k=7,ep=scale+bias+res+sum+bn+sigmoid+mask",
     "gemm:m=300,n=33,k=64,ep=tanh",

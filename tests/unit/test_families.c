@@ -40,13 +40,17 @@ static void any_problem(char *text, size_t capacity) {
     static const char *const eps[] = {"",           ",ep=bias+relu", ",ep=scale+bias+res+sum+bn+mish+mask",
                                       ",ep=bn+sum", ",ep=mask",      ",ep=gelu"};
     static const char *const forms[] = {"mean", "max", "mean_max", "mean_max_std", "katago", "katago_value"};
-    switch (below(3)) {
+    switch (below(4)) {
     case 0:
         snprintf(text, capacity, "conv:n=%u,h=%u,w=%u,ic=%u,oc=%u,kh=%u,kw=%u,ihalo=%u,ohalo=%u%s", extent(32),
                  extent(40), extent(40), extent(600), extent(600), 1 + 2 * (unsigned)below(4),
                  1 + 2 * (unsigned)below(4), (unsigned)below(9), (unsigned)below(9), eps[below(6)]);
         break;
-    case 1:
+    case 1: /* where Winograd may apply */
+        snprintf(text, capacity, "conv:n=%u,h=%u,w=%u,ic=%u,oc=%u,kh=3,kw=3,ihalo=%u%s", extent(300), extent(40),
+                 extent(40), 16 + extent(600), 16 + extent(600), (unsigned)below(2), eps[below(6)]);
+        break;
+    case 2:
         snprintf(text, capacity, "gemm:m=%u,n=%u,k=%u%s", extent(600), extent(600), extent(600), eps[below(6)]);
         break;
     default:
@@ -123,6 +127,7 @@ static void test_batch_is_free(void) {
                             .local_bytes = 1 << 18};
     static const char *const pairs[][2] = {
         {"conv:n=1,h=9,w=9,ic=8,oc=8,kh=3,kw=3,ep=bias", "conv:n=64,h=9,w=9,ic=8,oc=8,kh=3,kw=3,ep=bias"},
+        {"conv:n=1,h=9,w=9,ic=64,oc=64,kh=3,kw=3", "conv:n=64,h=9,w=9,ic=64,oc=64,kh=3,kw=3"},
         {"gemm:m=1,n=8,k=8", "gemm:m=64,n=8,k=8"},
         {"global_pool:n=1,h=9,w=9,c=8,form=mean", "global_pool:n=64,h=9,w=9,c=8,form=mean"}};
     static kiln_lowering l[2];
@@ -139,6 +144,41 @@ static void test_batch_is_free(void) {
             for (size_t u = 0; u < l[0].n_units; u++)
                 CHECK_STR(l[1].units[u].defines, l[0].units[u].defines);
         }
+    }
+}
+
+/* Where Winograd's transforms cannot pay it says why, and leaves the problem to the next variant. */
+static void test_winograd_rejects(void) {
+    const kiln_caps caps = {.kind = KILN_DEVICE_CPU,
+                            .language = KILN_LANGUAGE_OPENCL,
+                            .units = 2,
+                            .max_group_size = 4096,
+                            .max_group = {4096, 4096, 4096},
+                            .vector_floats = 8,
+                            .vector_registers = 16,
+                            .local_bytes = 1 << 18};
+    static const struct {
+        const char *text, *part; /* part NULL: applies */
+    } cases[] = {
+        {"conv:n=1,h=9,w=9,ic=32,oc=32,kh=3,kw=3", NULL},
+        {"conv:n=1,h=9,w=9,ic=32,oc=32,kh=5,kw=5", "3x3"},
+        {"conv:n=1,h=9,w=9,ic=32,oc=32,kh=3,kw=1", "3x3"},
+        {"conv:n=1,h=9,w=9,ic=15,oc=32,kh=3,kw=3", "channels"},
+        {"conv:n=1,h=9,w=9,ic=32,oc=15,kh=3,kw=3", "channels"},
+        {"conv:n=9,h=1,w=1,ic=32,oc=32,kh=3,kw=3", "board"},
+        {"conv:n=1,h=9,w=9,ic=3000,oc=20000,kh=3,kw=3", "2^31"},
+        {"conv:n=1,h=9,w=9,ic=5000,oc=32,kh=3,kw=3", "local memory"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kiln_problem p;
+        REQUIRE_OK(kiln_problem_parse(context, cases[i].text, &p));
+        const kiln_variant *v = kiln__family_variant(kiln__problem_family(&p), "winograd");
+        REQUIRE(v != NULL);
+        const char *reason = v->reject(&p, &caps);
+        if (cases[i].part)
+            CHECK_HAS(reason ? reason : "applies", cases[i].part);
+        else
+            CHECK(reason == NULL);
     }
 }
 
@@ -178,6 +218,7 @@ int main(void) {
     REQUIRE_OK(kiln_context_create(&options, &context));
     test_guesses();
     test_batch_is_free();
+    test_winograd_rejects();
     test_refused();
     kiln_context_destroy(context);
     return test_end();
