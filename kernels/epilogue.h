@@ -103,6 +103,9 @@
 #    define KILN_EP_MASK_STEP(T, x, row)
 #endif
 
+/* e^-x is limited to where it is finite; 1 / (1 + e^80) is below the smallest difference that shows. */
+#define KILN_SIGMOID(T, x) (1.0f / (1.0f + KILN_EXP(KILN_MIN(-(x), (T)(80.0f)))))
+
 /* ---- activations: values of KILN_ACTIVATION_MAP. None makes a NaN of a finite x, none hides one ---- */
 
 #if KC_EP_ACT == 0
@@ -118,13 +121,12 @@
             const T ep_n = ep_e * (ep_e + 2.0f);                                                                       \
             x = x * (ep_n / (ep_n + 2.0f));                                                                            \
         }
-#elif KC_EP_ACT == 3
-/* silu, sigmoid: e^-x is limited to where it is finite; 1 / (1 + e^80) is below the smallest difference that shows. */
+#elif KC_EP_ACT == 3 /* silu; limited like KILN_SIGMOID */
 #    define KILN_EP_ACT_STEP(T, x) x = x / (1.0f + KILN_EXP(KILN_MIN(-(x), (T)(80.0f))));
 #elif KC_EP_ACT == 4 /* gelu: erfc keeps its accuracy for x < 0, where 1 + erf would cancel */
 #    define KILN_EP_ACT_STEP(T, x) x = 0.5f * x * KILN_ERFC(-0.70710678118654752f * x);
 #elif KC_EP_ACT == 5
-#    define KILN_EP_ACT_STEP(T, x) x = 1.0f / (1.0f + KILN_EXP(KILN_MIN(-(x), (T)(80.0f))));
+#    define KILN_EP_ACT_STEP(T, x) x = KILN_SIGMOID(T, x);
 #elif KC_EP_ACT == 6
 #    define KILN_EP_ACT_STEP(T, x) x = KILN_TANH(x);
 #else

@@ -135,6 +135,7 @@ static const struct {
     const kiln_embed *source;
     const char *entry;
 } sources[] = {
+    {&kiln__embed_affine_ref_cl, "affine_ref"},
     {&kiln__embed_conv_ref_cl, "conv_ref"},
     {&kiln__embed_conv_tile_cl, "conv_tile"},
     {&kiln__embed_conv_winograd_cl, "winograd_products"},
@@ -154,6 +155,8 @@ static const char *const problems[] = {
     "gemm:m=64,n=256,k=256,ep=bias+gelu",
     "gemm:m=3,n=5,k=7,ep=scale+bias+res+sum+bn+sigmoid+mask",
     "gemm:m=300,n=33,k=64,ep=tanh",
+    "affine:n=2,h=9,w=9,c=32,form=scale_shift,gate=sigmoid,ep=res+relu+mask",
+    "affine:n=2,h=9,w=9,c=32,ihalo=1,form=shift",
     "global_pool:n=2,h=9,w=9,c=32,form=katago,mask=1",
     "global_pool:n=2,h=9,w=9,c=32,form=katago_value",
     "global_pool:n=2,h=9,w=9,c=32,form=mean_max_std,mask=1,ihalo=1",

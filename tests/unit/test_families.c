@@ -39,8 +39,10 @@ static unsigned extent(unsigned most) {
 static void any_problem(char *text, size_t capacity) {
     static const char *const eps[] = {"",           ",ep=bias+relu", ",ep=scale+bias+res+sum+bn+mish+mask",
                                       ",ep=bn+sum", ",ep=mask",      ",ep=gelu"};
+    static const char *const affine_eps[] = {"", ",ep=res+relu", ",ep=res+sum+bn+mish+mask"};
+    static const char *const gates[] = {"form=shift", "form=scale,gate=sigmoid", "form=scale_shift"};
     static const char *const forms[] = {"mean", "max", "mean_max", "mean_max_std", "katago", "katago_value"};
-    switch (below(4)) {
+    switch (below(5)) {
     case 0:
         snprintf(text, capacity, "conv:n=%u,h=%u,w=%u,ic=%u,oc=%u,kh=%u,kw=%u,ihalo=%u,ohalo=%u%s", extent(32),
                  extent(40), extent(40), extent(600), extent(600), 1 + 2 * (unsigned)below(4),
@@ -52,6 +54,11 @@ static void any_problem(char *text, size_t capacity) {
         break;
     case 2:
         snprintf(text, capacity, "gemm:m=%u,n=%u,k=%u%s", extent(600), extent(600), extent(600), eps[below(6)]);
+        break;
+    case 3:
+        snprintf(text, capacity, "affine:n=%u,h=%u,w=%u,c=%u,ihalo=%u,ohalo=%u,%s%s", extent(32), extent(40),
+                 extent(40), extent(600), (unsigned)below(9), (unsigned)below(9), gates[below(3)],
+                 affine_eps[below(3)]);
         break;
     default:
         snprintf(text, capacity, "global_pool:n=%u,h=%u,w=%u,c=%u,form=%s,mask=%u,ihalo=%u", extent(32), extent(40),
@@ -128,6 +135,7 @@ static void test_batch_is_free(void) {
     static const char *const pairs[][2] = {
         {"conv:n=1,h=9,w=9,ic=8,oc=8,kh=3,kw=3,ep=bias", "conv:n=64,h=9,w=9,ic=8,oc=8,kh=3,kw=3,ep=bias"},
         {"conv:n=1,h=9,w=9,ic=64,oc=64,kh=3,kw=3", "conv:n=64,h=9,w=9,ic=64,oc=64,kh=3,kw=3"},
+        {"affine:n=1,h=9,w=9,c=8,form=scale", "affine:n=64,h=9,w=9,c=8,form=scale"},
         {"gemm:m=1,n=8,k=8", "gemm:m=64,n=8,k=8"},
         {"global_pool:n=1,h=9,w=9,c=8,form=mean", "global_pool:n=64,h=9,w=9,c=8,form=mean"}};
     static kiln_lowering l[2];
@@ -198,6 +206,12 @@ static void test_refused(void) {
         {"conv:n=1,h=1,w=1,ic=65536,oc=65536,kh=1,kw=1", KILN_E_INVALID, "weights"},
         {"conv:n=1,h=9,w=9,ic=8,oc=8,kh=3,kw=3,ep=relu+mish", KILN_E_PARSE, "ep"},
         {"conv:n=1,h=9,w=9,ic=8,oc=8,kh=3,kw=3,type=f16", KILN_E_PARSE, "type"},
+        {"affine:n=1,h=1,w=1,c=1,form=shift,gate=sigmoid", KILN_E_INVALID, "gate"},
+        {"affine:n=1,h=1,w=1,c=1", KILN_E_PARSE, "form"},
+        {"affine:n=1,h=1,w=1,c=1,form=scale,ep=bias", KILN_E_PARSE, "bias"},
+        {"affine:n=32768,h=400,w=400,c=8,form=scale", KILN_E_INVALID, "input"},
+        {"affine:n=32768,h=240,w=240,c=1,ohalo=8,form=scale", KILN_E_INVALID, "output"},
+        {"affine:n=32768,h=1,w=1,c=40000,form=scale", KILN_E_INVALID, "gates"},
         {"gemm:m=1,n=1,k=1,ep=nbias", KILN_E_PARSE, "nbias"},
         {"gemm:m=16777216,n=1,k=1048576", KILN_E_INVALID, "a has"},
         {"gemm:m=1,n=524288,k=1048576", KILN_E_INVALID, "b has"},
