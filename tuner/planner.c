@@ -191,7 +191,11 @@ static kiln_status plan(walk *w, const kiln_plan_options *o) {
         return kiln_fail(KILN_E_INVALID, "a config needs the variant it is for");
     if (w->device->context->mode == KILN_MODE_REFERENCE)
         return walk_one(w, kiln__family_variant(w->family, "ref"), NULL, "reference");
-    return walk_ladder(w);
+    if (o->effort != KILN_PLAN_UNTUNED)
+        return walk_ladder(w);
+    kiln__strbuf_add(&w->why, "records were not to be used\n");
+    walk_guesses(w);
+    return w->plan ? KILN_OK : w->status;
 }
 
 kiln_status kiln_plan_create(kiln_device *device, const kiln_problem *problem, const kiln_plan_options *options,
@@ -204,9 +208,10 @@ kiln_status kiln_plan_create(kiln_device *device, const kiln_problem *problem, c
         KILN_CHECK_STRUCT(options, kiln_plan_options);
         memcpy(&o, options, options->struct_size);
     }
-    if (o.effort < KILN_PLAN_GUESS || o.effort > KILN_PLAN_EXHAUST)
+    if (o.effort < KILN_PLAN_GUESS || o.effort > KILN_PLAN_UNTUNED)
         return kiln_fail(KILN_E_INVALID, "kiln_plan_create: unknown effort %d", (int)o.effort);
-    if (o.effort >= KILN_PLAN_MEASURE && !o.variant && device->context->mode != KILN_MODE_REFERENCE) {
+    if ((o.effort == KILN_PLAN_MEASURE || o.effort == KILN_PLAN_EXHAUST) && !o.variant &&
+        device->context->mode != KILN_MODE_REFERENCE) {
         kiln_tune_options tune = KILN_TUNE_OPTIONS_INIT; /* does nothing where the search is on record */
         tune.effort = o.effort;
         KILN_TRY(kiln_tune_problem(device, problem, &tune, NULL));

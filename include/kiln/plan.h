@@ -38,7 +38,8 @@ typedef enum kiln_effort {
     KILN_PLAN_GUESS = 0,       /* a record if there is one, else the guess; the miss is recorded */
     KILN_PLAN_CACHED_ONLY = 1, /* KILN_E_NOT_FOUND without a record */
     KILN_PLAN_MEASURE = 2,     /* kiln_tune_problem with its defaults first, unless that is on record: up to a minute */
-    KILN_PLAN_EXHAUST = 3      /* likewise with every candidate: up to hours */
+    KILN_PLAN_EXHAUST = 3,     /* likewise with every candidate: up to hours */
+    KILN_PLAN_UNTUNED = 4      /* the guess, whatever is on record: to see what tuning brought */
 } kiln_effort;
 
 typedef struct kiln_plan_options {

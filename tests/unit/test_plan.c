@@ -175,6 +175,15 @@ static void test_records(void) {
     CHECK(counters(&w).plan_hits == 1);
     kiln_plan_destroy(plan);
 
+    kiln_plan_options untuned = KILN_PLAN_OPTIONS_INIT; /* the guess all the same */
+    untuned.effort = KILN_PLAN_UNTUNED;
+    REQUIRE_OK(kiln_plan_create(w.device, &w.problem, &untuned, &plan));
+    CHECK_STR(info(plan).variant, "tile");
+    CHECK_STR(info(plan).config, guess);
+    CHECK_STR(info(plan).source, "guess");
+    CHECK(counters(&w).plan_hits == 1);
+    kiln_plan_destroy(plan);
+
     append(&w, "ref", "", KILN_TRIAL_WRONG, 0, NULL, 5); /* the latest trial decides */
     plan = plan_of(&w);
     CHECK_STR(info(plan).variant, "tile");
