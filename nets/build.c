@@ -281,6 +281,8 @@ kiln_status kiln__net_affine(kiln_net *net, const kiln_net_affine *affine, const
     op->ic = op->oc = c;
     op->form = affine->form;
     op->gate = affine->gate;
+    if (strcmp(affine->form, "shift") == 0 && strcmp(affine->gate, "none") != 0)
+        return kiln_fail(KILN_E_INVALID, "\"%s\": a shift alone has no scale for the gate", op->name);
     KILN_TRY(check_epilogue(op, ep));
     KILN_TRY(attach_tensor(net, op, "input", affine->input, KILN_NET_BOARD, c));
     KILN_TRY(attach_tensor(net, op, "gates", affine->gates, KILN_NET_VECTOR,

@@ -87,6 +87,7 @@ static const wrong layers[] = {
     {"{'op':'se','in':'x','out':'a','fc1':'fc1','fc2':'fc2','form':'shift'}", KILN_E_UNSUPPORTED, "shift"},
     {"{'op':'se','in':'x','out':'a','fc1':'fc1','fc2':'fc2','item_bias':'x'}", KILN_E_UNSUPPORTED, "item_bias"},
     {"{'op':'affine','in':'x','out':'a','form':'shift','gates':'x'}", KILN_E_INVALID, "gates"},
+    {"{'op':'affine','in':'x','out':'a','form':'shift','gates':'x','gate':'sigmoid'}", KILN_E_INVALID, "no scale"},
     {"{'op':'pool','in':'x','out':'v','form':'max'},{'op':'affine','in':'x','out':'a','form':'shift','gates':'v'}",
      KILN_OK, ""},
     {"{'op':'pool','in':'x','out':'v','form':'max'},{'op':'affine','in':'x','out':'a','form':'scale_shift','gates':"
