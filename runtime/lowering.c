@@ -2,10 +2,11 @@
 #include "plan.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { OPERAND_ALIGN_BYTES = 64 };
+enum { OPERAND_ALIGN_BYTES = 64, SCRATCH_ALIGN_BYTES = 1024 };
 
 uint32_t kiln__lower_unit(kiln_lowering *l, const kiln_embed *source) {
     assert(l->n_units < KILN_MAX_UNITS);
@@ -93,4 +94,41 @@ void kiln__step_f32(kiln_step *s, float value) {
 }
 void kiln__step_local(kiln_step *s, size_t bytes) {
     add_arg(s, (kiln_arg){.kind = KILN_ARG_LOCAL, .bytes = bytes});
+}
+
+/* ---- parts ---- */
+
+kiln_part *kiln__lower_part(kiln_lowering *l, const char *variant, const char *format, ...) {
+    assert(l->n_parts < KILN_MAX_PARTS);
+    kiln_part *part = &l->parts[l->n_parts++];
+    *part = (kiln_part){.variant = variant};
+    va_list arguments;
+    va_start(arguments, format);
+    const int n = vsnprintf(part->problem, sizeof part->problem, format, arguments);
+    va_end(arguments);
+    assert(n > 0 && (size_t)n < sizeof part->problem);
+    (void)n;
+    return part;
+}
+
+static void add_place(kiln_part *part, const char *name, kiln_arg place) {
+    assert(part->n_places < KILN_MAX_PART_PLACES);
+    part->places[part->n_places].name = name;
+    part->places[part->n_places++].place = place;
+}
+
+void kiln__part_operand(kiln_part *part, const char *name, uint32_t operand) {
+    add_place(part, name, (kiln_arg){.kind = KILN_ARG_OPERAND, .operand = operand});
+}
+
+void kiln__part_workspace(kiln_part *part, const char *name, size_t offset_bytes) {
+    add_place(part, name, (kiln_arg){.kind = KILN_ARG_WORKSPACE, .offset_bytes = offset_bytes});
+}
+
+/* Every device allows an argument to start at these offsets. */
+size_t kiln__lower_scratch(kiln_lowering *l, size_t bytes) {
+    const size_t offset_bytes =
+        (l->workspace_bytes + SCRATCH_ALIGN_BYTES - 1) / SCRATCH_ALIGN_BYTES * SCRATCH_ALIGN_BYTES;
+    l->workspace_bytes = offset_bytes + bytes;
+    return offset_bytes;
 }

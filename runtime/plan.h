@@ -5,7 +5,14 @@
 #include "jit.h"
 #include "problem.h"
 
-enum { KILN_MAX_ARGS = 24, KILN_MAX_STEPS = 8, KILN_MAX_UNITS = 4, KILN_MAX_DEFINES = 1024 };
+enum {
+    KILN_MAX_ARGS = 24,
+    KILN_MAX_STEPS = 16,
+    KILN_MAX_UNITS = 16,
+    KILN_MAX_DEFINES = 1024,
+    KILN_MAX_PARTS = 6,
+    KILN_MAX_PART_PLACES = 8
+};
 
 /* One argument of a kernel step. */
 typedef struct kiln_arg {
@@ -52,6 +59,18 @@ typedef struct kiln_unit {
     kiln_module *module; /* once built */
 } kiln_unit;
 
+/* A sub-problem of a composite: planned by itself, its steps run in place of the part (tuner/chain.h). Its operands are
+ * the composite's of the same name but for those in `places`. */
+typedef struct kiln_part {
+    char problem[KILN_MAX_KEY];
+    const char *variant; /* static; NULL: what the planner chooses */
+    struct {
+        const char *name; /* static; of the part's operand */
+        kiln_arg place;   /* OPERAND or WORKSPACE of the composite */
+    } places[KILN_MAX_PART_PLACES];
+    size_t n_places;
+} kiln_part;
+
 typedef struct kiln_lowering {
     kiln_operand operands[KILN_MAX_OPERANDS];
     size_t n_operands;
@@ -62,6 +81,8 @@ typedef struct kiln_lowering {
     kiln_step run[KILN_MAX_STEPS];
     size_t n_run;
     size_t workspace_bytes;
+    kiln_part parts[KILN_MAX_PARTS]; /* of a chain, which has no steps of its own */
+    size_t n_parts;
 } kiln_lowering;
 
 struct kiln_plan {
@@ -92,7 +113,7 @@ void kiln__plan_retain(kiln_plan *plan);
  * weights, so that the packed weights can be shared. 32 hex digits. */
 void kiln__plan_pack_key(const kiln_plan *plan, char out[33]);
 
-/* ---- building a lowering: asserts on our own mistakes (too many steps, arguments, defines) ---- */
+/* ---- building a lowering: asserts on our own mistakes (too many steps, arguments, defines, parts) ---- */
 uint32_t kiln__lower_unit(kiln_lowering *l, const kiln_embed *source);
 void kiln__lower_define(kiln_lowering *l, uint32_t unit, const char *name, int64_t value);
 uint32_t kiln__lower_operand(kiln_lowering *l, const char *name, kiln_role role, kiln_type type, const char *axes, ...);
@@ -106,5 +127,13 @@ void kiln__step_workspace(kiln_step *s, size_t offset_bytes);
 void kiln__step_i32(kiln_step *s, int32_t value);
 void kiln__step_f32(kiln_step *s, float value);
 void kiln__step_local(kiln_step *s, size_t bytes);
+
+/* Adds a part; the format gives its problem. */
+kiln_part *kiln__lower_part(kiln_lowering *l, const char *variant, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void kiln__part_operand(kiln_part *part, const char *name, uint32_t operand);
+void kiln__part_workspace(kiln_part *part, const char *name, size_t offset_bytes);
+/* Reserves workspace for what one part hands to another. Returns the offset. */
+size_t kiln__lower_scratch(kiln_lowering *l, size_t bytes);
 
 #endif

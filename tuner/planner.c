@@ -1,4 +1,5 @@
 #include "planner.h"
+#include "chain.h"
 #include <kiln/tune.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,11 @@ static const char *state_text(kiln_trial_state state) {
     return (unsigned)state < sizeof texts / sizeof *texts ? texts[state] : "failed";
 }
 
+/* How the parts of a chain are planned: as the whole is, but nothing is measured for them. */
+static kiln_effort part_effort(const walk *w) {
+    return w->effort == KILN_PLAN_MEASURE || w->effort == KILN_PLAN_EXHAUST ? KILN_PLAN_GUESS : w->effort;
+}
+
 /* Tries one candidate; on success the walk is over. Writes the line of this rung. */
 static void try_candidate(walk *w, const kiln_variant *variant, const kiln_config *config, const char *source,
                           const char *note) {
@@ -37,6 +43,9 @@ static void try_candidate(walk *w, const kiln_variant *variant, const kiln_confi
     w->status = reason ? kiln_fail(KILN_E_UNSUPPORTED, "%s", reason) : lowering ? KILN_OK : KILN_E_MEMORY;
     if (w->status == KILN_OK)
         w->status = kiln__variant_lower(variant, w->problem, config, caps, lowering);
+    kiln_chain chain = {0};
+    if (w->status == KILN_OK)
+        w->status = kiln__chain_expand(w->device, part_effort(w), lowering, &chain);
     if (w->status == KILN_OK) {
         const kiln_plan_spec spec = {.problem = w->problem,
                                      .variant = variant->name,
@@ -47,10 +56,11 @@ static void try_candidate(walk *w, const kiln_variant *variant, const kiln_confi
         w->status = kiln__plan_build(w->device, &spec, lowering, &w->plan);
     }
     kiln__free(w->device->context, lowering);
-    if (w->status == KILN_OK) {
-        kiln__strbuf_add(&w->why, "chosen\n");
+    if (w->status == KILN_OK)
+        kiln__strbuf_addf(&w->why, "chosen\n%s", kiln__strbuf_text(&chain.why));
+    kiln__chain_close(&chain);
+    if (w->status == KILN_OK)
         return;
-    }
     kiln__strbuf_addf(&w->why, "%.300s\n", kiln_last_error());
     w->n_failed++;
     if (strcmp(source, "request") == 0)
