@@ -1,5 +1,7 @@
 #include "epilogue_fields.h"
+#include <assert.h>
 #include <math.h>
+#include <stdio.h>
 
 /* The order is that of the canonical text. */
 const kiln_token kiln__epilogue_tokens[] = {
@@ -70,6 +72,16 @@ void kiln__epilogue_args(const kiln_lowering *l, kiln_step *step, int64_t ep) {
     for (size_t i = 0; i < sizeof operands / sizeof *operands; i++)
         if (ep & operands[i].bit)
             kiln__step_operand(step, (uint32_t)kiln__lower_find(l, operands[i].name));
+}
+
+void kiln__epilogue_print(int64_t ep, char out[KILN_MAX_EP_TEXT]) {
+    size_t length = 0;
+    out[0] = 0;
+    for (const kiln_token *t = kiln__epilogue_tokens; t->name; t++)
+        if ((ep & t->mask) == t->value) {
+            length += (size_t)snprintf(out + length, KILN_MAX_EP_TEXT - length, "%s%s", length ? "+" : ",ep=", t->name);
+            assert(length < KILN_MAX_EP_TEXT);
+        }
 }
 
 bool kiln__epilogue_is_exact(int64_t ep) {

@@ -55,6 +55,10 @@ void kiln__epilogue_operands(kiln_lowering *l, int64_t ep, bool board, int64_t n
 void kiln__epilogue_define(kiln_lowering *l, uint32_t unit, int64_t ep);
 void kiln__epilogue_args(const kiln_lowering *l, kiln_step *step, int64_t ep);
 
+/* ",ep=res+relu", or "" for none: for a part's problem. */
+enum { KILN_MAX_EP_TEXT = 96 };
+void kiln__epilogue_print(int64_t ep, char out[KILN_MAX_EP_TEXT]);
+
 /* Whether the parts up to the activation and the activation itself keep small whole numbers whole. */
 bool kiln__epilogue_is_exact(int64_t ep);
 

@@ -115,13 +115,13 @@ static void run_variant(harness *h, const kiln_variant *v, const kiln_problem *p
     const kiln_caps *caps = kiln__device_caps(h->queue->device);
     tally *t = tally_of(h, p->schema->name, v->name);
     const unsigned long samples = samples_of(h, t->seen++);
-    if (v->reject && v->reject(p, caps)) {
+    if (kiln__variant_reject(v, p, caps)) {
         t->rejected++;
         return;
     }
     t->problems++;
     check_candidate c = {.problem = p, .variant = v, .oracle = check_oracle_of(p->schema->name)};
-    v->guess(p, caps, &c.config);
+    kiln__variant_guess(v, p, caps, &c.config);
     const char *reason = kiln__config_reject(v, p, caps, &c.config);
     if (reason) {
         fprintf(stderr, "FAILED %s %s: the guess breaks a rule: %s\n", p->schema->name, v->name, reason);

@@ -144,6 +144,7 @@ static const struct {
     {&kiln__embed_global_pool_ref_cl, "global_pool_ref"},
     {&kiln__embed_pack_panels_cl, "pack_panels"},
     {&kiln__embed_pack_winograd_cl, "pack_winograd"},
+    {&kiln__embed_se_block_fused_group_cl, "se_block_fused_group"},
 };
 
 static const char *const problems[] = {
@@ -160,6 +161,8 @@ static const char *const problems[] = {
     "global_pool:n=2,h=9,w=9,c=32,form=katago,mask=1",
     "global_pool:n=2,h=9,w=9,c=32,form=katago_value",
     "global_pool:n=2,h=9,w=9,c=32,form=mean_max_std,mask=1,ihalo=1",
+    "se_block:n=2,h=9,w=9,c=256,r=64,form=scale,ep=res+relu",
+    "se_block:n=2,h=9,w=9,c=33,r=5,ihalo=1,form=scale_shift,mask=1,ep=res+sum+bn+mish+mask",
 };
 
 /* A GPU of today, so that guesses are those a CUDA device gets. */
@@ -190,7 +193,7 @@ static void compile_problem(const nvrtc *n, kiln_context *context, const char *t
             continue;
         kiln_config config;
         static kiln_lowering l;
-        v->guess(&p, &gpu, &config);
+        kiln__variant_guess(v, &p, &gpu, &config);
         CHECK(kiln__config_reject(v, &p, &gpu, &config) == NULL);
         REQUIRE_OK(kiln__variant_lower(v, &p, &config, &gpu, &l));
         compile_steps(n, &l, l.prepare, l.n_prepare);

@@ -42,7 +42,7 @@ static void any_problem(char *text, size_t capacity) {
     static const char *const affine_eps[] = {"", ",ep=res+relu", ",ep=res+sum+bn+mish+mask"};
     static const char *const gates[] = {"form=shift", "form=scale,gate=sigmoid", "form=scale_shift"};
     static const char *const forms[] = {"mean", "max", "mean_max", "mean_max_std", "katago", "katago_value"};
-    switch (below(5)) {
+    switch (below(6)) {
     case 0:
         snprintf(text, capacity, "conv:n=%u,h=%u,w=%u,ic=%u,oc=%u,kh=%u,kw=%u,ihalo=%u,ohalo=%u%s", extent(32),
                  extent(40), extent(40), extent(600), extent(600), 1 + 2 * (unsigned)below(4),
@@ -59,6 +59,11 @@ static void any_problem(char *text, size_t capacity) {
         snprintf(text, capacity, "affine:n=%u,h=%u,w=%u,c=%u,ihalo=%u,ohalo=%u,%s%s", extent(32), extent(40),
                  extent(40), extent(600), (unsigned)below(9), (unsigned)below(9), gates[below(3)],
                  affine_eps[below(3)]);
+        break;
+    case 4:
+        snprintf(text, capacity, "se_block:n=%u,h=%u,w=%u,c=%u,r=%u,ihalo=%u,ohalo=%u,mask=%u,form=scale%s%s",
+                 extent(32), extent(40), extent(40), extent(600), extent(600), (unsigned)below(9), (unsigned)below(9),
+                 (unsigned)below(2), below(2) ? "_shift" : "", affine_eps[below(3)]);
         break;
     default:
         snprintf(text, capacity, "global_pool:n=%u,h=%u,w=%u,c=%u,form=%s,mask=%u,ihalo=%u", extent(32), extent(40),
@@ -84,10 +89,34 @@ static void check_step(const kiln_step *s, const kiln_lowering *l, const kiln_ca
     }
 }
 
+/* A part's problem is one, and each of its operands has a place that is large enough. */
+static void check_part(const kiln_part *part, const kiln_lowering *l) {
+    static kiln_lowering operands;
+    memset(&operands, 0, sizeof operands);
+    kiln_problem p;
+    CHECK_OK(kiln_problem_parse(context, part->problem, &p));
+    kiln__problem_family(&p)->operands(&p, &operands);
+    CHECK(!part->variant || kiln__family_variant(kiln__problem_family(&p), part->variant));
+    for (size_t i = 0; i < operands.n_operands; i++) {
+        const kiln_operand *o = &operands.operands[i];
+        const int same = kiln__lower_find(l, o->name);
+        kiln_arg place = {.kind = KILN_ARG_OPERAND, .operand = (uint32_t)same};
+        for (size_t k = 0; k < part->n_places; k++)
+            if (strcmp(part->places[k].name, o->name) == 0)
+                place = part->places[k].place;
+        const bool scratch = place.kind == KILN_ARG_WORKSPACE;
+        CHECK(scratch || place.operand < l->n_operands);
+        if (scratch)
+            CHECK(place.offset_bytes + o->bytes <= l->workspace_bytes && o->halo == 0);
+        else if (place.operand < l->n_operands)
+            CHECK(l->operands[place.operand].bytes == o->bytes && l->operands[place.operand].halo == o->halo);
+    }
+}
+
 static void check_variant(const kiln_variant *v, const kiln_problem *p, const kiln_caps *caps) {
     static kiln_lowering l;
     kiln_config config, parsed;
-    v->guess(p, caps, &config);
+    kiln__variant_guess(v, p, caps, &config);
     CHECK(kiln__config_reject(v, p, caps, &config) == NULL);
     char text[KILN_MAX_CONFIG_TEXT];
     kiln__config_print(v, &config, text, sizeof text);
@@ -95,7 +124,9 @@ static void check_variant(const kiln_variant *v, const kiln_problem *p, const ki
     CHECK_OK(kiln__config_parse(v, text, &parsed));
     CHECK(memcmp(&parsed, &config, sizeof config) == 0); /* every value of the guess is in its list */
     CHECK_OK(kiln__variant_lower(v, p, &config, caps, &l));
-    CHECK(l.n_run >= 1);
+    CHECK((l.n_run >= 1) != (l.n_parts >= 1));
+    for (size_t i = 0; i < l.n_parts; i++)
+        check_part(&l.parts[i], &l);
     for (size_t i = 0; i < l.n_prepare; i++)
         check_step(&l.prepare[i], &l, caps);
     for (size_t i = 0; i < l.n_run; i++)
@@ -137,7 +168,8 @@ static void test_batch_is_free(void) {
         {"conv:n=1,h=9,w=9,ic=64,oc=64,kh=3,kw=3", "conv:n=64,h=9,w=9,ic=64,oc=64,kh=3,kw=3"},
         {"affine:n=1,h=9,w=9,c=8,form=scale", "affine:n=64,h=9,w=9,c=8,form=scale"},
         {"gemm:m=1,n=8,k=8", "gemm:m=64,n=8,k=8"},
-        {"global_pool:n=1,h=9,w=9,c=8,form=mean", "global_pool:n=64,h=9,w=9,c=8,form=mean"}};
+        {"global_pool:n=1,h=9,w=9,c=8,form=mean", "global_pool:n=64,h=9,w=9,c=8,form=mean"},
+        {"se_block:n=1,h=9,w=9,c=8,r=2,form=scale", "se_block:n=64,h=9,w=9,c=8,r=2,form=scale"}};
     static kiln_lowering l[2];
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         kiln_problem p[2];
@@ -145,7 +177,7 @@ static void test_batch_is_free(void) {
         REQUIRE_OK(kiln_problem_parse(context, pairs[i][1], &p[1]));
         for (const kiln_variant *v = kiln__problem_family(&p[0])->variants; v->name; v++) {
             kiln_config config;
-            v->guess(&p[0], &caps, &config);
+            kiln__variant_guess(v, &p[0], &caps, &config);
             for (int k = 0; k < 2; k++)
                 REQUIRE_OK(kiln__variant_lower(v, &p[k], &config, &caps, &l[k]));
             CHECK(l[0].n_units == l[1].n_units);
@@ -218,6 +250,12 @@ static void test_refused(void) {
         {"gemm:m=16777216,n=524288,k=1", KILN_E_INVALID, "c has"},
         {"global_pool:n=32768,h=4096,w=4096,c=65536,form=mean", KILN_E_INVALID, "input"},
         {"global_pool:n=1,h=1,w=1,c=1", KILN_E_PARSE, "form"},
+        {"se_block:n=1,h=1,w=1,c=1,form=scale", KILN_E_PARSE, "r is missing"},
+        {"se_block:n=1,h=1,w=1,c=1,r=1,form=shift", KILN_E_PARSE, "shift"},
+        {"se_block:n=32768,h=400,w=400,c=1,r=1,form=scale", KILN_E_INVALID, "input"},
+        {"se_block:n=32768,h=240,w=240,c=1,r=1,ohalo=8,form=scale", KILN_E_INVALID, "output"},
+        {"se_block:n=1,h=1,w=1,c=65536,r=65536,form=scale", KILN_E_INVALID, "weights"},
+        {"se_block:n=32768,h=1,w=1,c=40000,r=1,form=scale_shift", KILN_E_INVALID, "gates"},
         {"global_pool:n=1,h=1,w=1,c=1,form=median", KILN_E_PARSE, "median"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
