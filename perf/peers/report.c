@@ -1,6 +1,7 @@
 #include "peers.h"
 #include <cJSON.h>
 #include <math.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +212,7 @@ static void add_facts(cJSON *root, const peers_report *report) {
     add_text(root, "driver", report->kiln->info.driver);
     add_text(root, "compiler", report->kiln->info.compiler);
     add_rounded(root, "load_at_start", report->load);
+    add_text(root, "scheduling", sched_getscheduler(0) == SCHED_OTHER ? "normal" : "real-time");
     add_text(root, "kiln", kiln_version());
     for (size_t i = 0; peers_libraries[i]; i++)
         add_text(root, peers_libraries[i]->name, report->versions[i]);
