@@ -381,16 +381,20 @@ test_demo() {
     need_device
     mkdir "$work/tmp"
     export TMPDIR=$work/tmp
-    expect 0 --json demo --net $tower --batch 1,2 --seconds 0.01
-    json_is results.length 2
-    json_is starts.0.start cold
-    json_positive starts.0.compiles
-    json_is starts.1.compiles 0
-    json_positive starts.1.binary_hits
-    json_positive results.1.ref_ms
-    json_positive results.1.graph_ms
-    awk -v x="$(json results.1.max_diff)" 'BEGIN { exit !(x < 1e-3) }' || fail "outputs differ too much"
-    expect 0 demo --net $tower --batch 1 --seconds 0.01 && out_has "warm"
+    expect 0 --json demo --net $tower --batch 1,2 --seconds 0.01 --budget 3
+    json_is net.length 2
+    json_positive candidates_measured
+    json_positive net.0.ref_ms
+    json_positive net.1.graph_ms
+    json_positive net.1.untuned_ms
+    json_positive records
+    json_positive first_result_ms
+    awk -v x="$(json net.0.max_diff)" 'BEGIN { exit !(x < 1e-3) }' || fail "outputs differ too much"
+    expect 0 demo --net $tower --batch 1,2 --seconds 0.01 --budget 3
+    out_has "candidates measured: 0 "
+    out_has "rejected:   tile"
+    out_has "died of signal"
+    out_has "another, sound candidate"
     expect 1 demo --net "$work/nonexistent" && err_has "kiln: "
     [ -z "$(ls -A "$TMPDIR")" ] || fail "left behind: $(ls -A "$TMPDIR")"
 }
