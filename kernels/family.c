@@ -1,5 +1,6 @@
 #include "family.h"
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,15 @@ kiln_status kiln__variant_lower(const kiln_variant *variant, const kiln_problem 
     memset(out, 0, sizeof *out);
     kiln__problem_family(problem)->operands(problem, out);
     return variant->lower(problem, config, caps, out);
+}
+
+float kiln__operand_scale(const kiln_family *family, const kiln_operand *operand) {
+    if (!family->has_layers || operand->role != KILN_ROLE_WEIGHT || operand->rank < 2)
+        return 1;
+    double depth = 1;
+    for (uint32_t i = 0; i + 1 < operand->rank; i++)
+        depth *= (double)operand->shape[i];
+    return (float)(1 / sqrt(depth));
 }
 
 double kiln__lowering_bytes(const kiln_lowering *lowering) {

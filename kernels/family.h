@@ -56,6 +56,9 @@ typedef struct kiln_family {
     kiln_tolerance (*tolerance)(const kiln_problem *);
     /* Whether small whole numbers give the same result in any order of summation. Optional: never. */
     bool (*is_exact)(const kiln_problem *);
+    /* Sums go into sums. Test data then has weights that keep values at their size from layer to layer, else the later
+     * ones are so large that a rounding of the first changes everything; `tolerance` is for such weights. */
+    bool has_layers;
 } kiln_family;
 
 static inline const kiln_family *kiln__problem_family(const kiln_problem *p) {
@@ -83,6 +86,10 @@ const char *kiln__config_reject(const kiln_variant *variant, const kiln_problem 
 /* operands + lower, with the problem's operands already added: what the planner and the tests call. */
 kiln_status kiln__variant_lower(const kiln_variant *variant, const kiln_problem *problem, const kiln_config *config,
                                 const kiln_caps *caps, kiln_lowering *out);
+
+/* What test data of up to 1 in magnitude is multiplied by for an operand: 1, or for a weight matrix of a family with
+ * layers 1 / sqrt(what a sum adds up). */
+float kiln__operand_scale(const kiln_family *family, const kiln_operand *operand);
 
 /* The bytes of every INPUT, WEIGHT and OUTPUT, each once. */
 double kiln__lowering_bytes(const kiln_lowering *lowering);

@@ -372,6 +372,9 @@ static kiln_status make_operand(kiln_measurer *m, int set, size_t i) {
     if (o->role == KILN_ROLE_OUTPUT)
         return KILN_OK;
     kiln__operand_fill(o, set == 0, m->options.seed + 2 * i + (uint64_t)set, m->data[set][i]);
+    const float scale = kiln__operand_scale(m->family, o);
+    for (size_t k = 0; scale != 1 && k < o->bytes / sizeof(float); k++)
+        m->data[set][i][k] *= scale;
     return kiln_buffer_write(m->queue, m->buffers[set][i].buffer, GUARD_BYTES, m->data[set][i], o->bytes);
 }
 

@@ -152,6 +152,11 @@ static void run_problem(harness *h, const char *text) {
     check_data sets[2];
     for (int i = 0; i < 2; i++) {
         check_data_make(&sets[i], &operands, i == 0, h->options.seed);
+        for (size_t t = 0; t < sets[i].n_tensors; t++) {
+            const float scale = kiln__operand_scale(kiln__problem_family(&p), &sets[i].tensors[t].operand);
+            for (size_t k = 0; scale != 1 && k < sets[i].tensors[t].n; k++)
+                sets[i].tensors[t].data[k] *= scale;
+        }
         oracle->compute(&p, &sets[i]);
     }
     uint64_t random = h->options.seed * UINT64_C(0x9e3779b97f4a7c15) | 1; /* sampled configs differ from problem … */

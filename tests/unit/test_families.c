@@ -40,9 +40,10 @@ static void any_problem(char *text, size_t capacity) {
     static const char *const eps[] = {"",           ",ep=bias+relu", ",ep=scale+bias+res+sum+bn+mish+mask",
                                       ",ep=bn+sum", ",ep=mask",      ",ep=gelu"};
     static const char *const affine_eps[] = {"", ",ep=res+relu", ",ep=res+sum+bn+mish+mask"};
+    static const char *const blocks[] = {"", ",se=scale,r=7", ",se=scale_shift,r=16,act=mish"};
     static const char *const gates[] = {"form=shift", "form=scale,gate=sigmoid", "form=scale_shift"};
     static const char *const forms[] = {"mean", "max", "mean_max", "mean_max_std", "katago", "katago_value"};
-    switch (below(6)) {
+    switch (below(7)) {
     case 0:
         snprintf(text, capacity, "conv:n=%u,h=%u,w=%u,ic=%u,oc=%u,kh=%u,kw=%u,ihalo=%u,ohalo=%u%s", extent(32),
                  extent(40), extent(40), extent(600), extent(600), 1 + 2 * (unsigned)below(4),
@@ -64,6 +65,10 @@ static void any_problem(char *text, size_t capacity) {
         snprintf(text, capacity, "se_block:n=%u,h=%u,w=%u,c=%u,r=%u,ihalo=%u,ohalo=%u,mask=%u,form=scale%s%s",
                  extent(32), extent(40), extent(40), extent(600), extent(600), (unsigned)below(9), (unsigned)below(9),
                  (unsigned)below(2), below(2) ? "_shift" : "", affine_eps[below(3)]);
+        break;
+    case 5:
+        snprintf(text, capacity, "block:n=%u,h=%u,w=%u,c=%u%s", extent(32), extent(40), extent(40), extent(600),
+                 blocks[below(3)]);
         break;
     default:
         snprintf(text, capacity, "global_pool:n=%u,h=%u,w=%u,c=%u,form=%s,mask=%u,ihalo=%u", extent(32), extent(40),
@@ -244,6 +249,10 @@ static void test_refused(void) {
         {"affine:n=32768,h=400,w=400,c=8,form=scale", KILN_E_INVALID, "input"},
         {"affine:n=32768,h=240,w=240,c=1,ohalo=8,form=scale", KILN_E_INVALID, "output"},
         {"affine:n=32768,h=1,w=1,c=40000,form=scale", KILN_E_INVALID, "gates"},
+        {"block:n=1,h=1,w=1,c=1,r=1", KILN_E_INVALID, "r without se"},
+        {"block:n=1,h=1,w=1,c=1,se=scale", KILN_E_INVALID, "se needs r"},
+        {"block:n=1,h=1,w=1,c=65536", KILN_E_INVALID, "weights"},
+        {"block:n=32768,h=256,w=256,c=1", KILN_E_INVALID, "input"},
         {"gemm:m=1,n=1,k=1,ep=nbias", KILN_E_PARSE, "nbias"},
         {"gemm:m=16777216,n=1,k=1048576", KILN_E_INVALID, "a has"},
         {"gemm:m=1,n=524288,k=1048576", KILN_E_INVALID, "b has"},
