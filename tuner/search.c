@@ -66,6 +66,7 @@ kiln_status kiln__search_open(kiln_search *s, kiln_device *device, const kiln_pr
         s->champion_us = s->start_us = best->median_us;
     }
     s->is_done = !o->variant && s->ranking.done_seconds >= (o->exhaust ? HUGE_VAL : o->budget_seconds);
+    s->was_done = s->is_done;
     return KILN_OK;
 }
 

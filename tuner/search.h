@@ -36,6 +36,7 @@ typedef struct kiln_search {
     size_t n_trials, n_known, since_gain;
     double seconds; /* spent on it */
     bool is_done;   /* a record says that nothing is left, or the search found so */
+    bool was_done;  /* by a record, when it was opened */
     const char *strategy;
     uint64_t seed;
     kiln_serving serving;

@@ -239,7 +239,8 @@ static void end(tuning *t, kiln_status status) {
         t->result.n_known += s->n_known;
         t->result.start_us += has_champion ? s->count * s->start_us : 0;
         t->result.best_us += has_champion ? s->count * s->champion_us : 0;
-        if (status == KILN_OK && s->n_trials > 0)
+        if (status == KILN_OK &&
+            !s->was_done) /* also where the budget left no trial: the same budget leaves none again */
             record_done(t, s);
         kiln__search_close(s);
     }
