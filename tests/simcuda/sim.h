@@ -1,11 +1,12 @@
-/* A simulated GPU: what the driver's front end (driver_*.c: the cu... entry points) and the engine (memory, PTX, execution,
- * checkers, meter) know of each other.
+/* A simulated GPU: what the driver's front end (driver_*.c: the cu... entry points) and the engine (memory, PTX,
+ * execution, checkers, meter) know of each other.
  *
- * libsimcuda.so stands in for the CUDA driver: Kiln loads it by KILN_CUDA_LIBRARY. Its devices look like sm_80 and run PTX
- * on the CPU, slowly and strictly: every access is checked, every cost counted, and the same launch gives the same result,
- * the same reports and the same counts each time.
+ * libsimcuda.so stands in for the CUDA driver: Kiln loads it by KILN_CUDA_LIBRARY. Its devices look like sm_80 and run
+ * PTX on the CPU, slowly and strictly: every access is checked, every cost counted, and the same launch gives the same
+ * result, the same reports and the same counts each time.
  *
- * Threads: a sim_device is used by one thread at a time; the front end sees to that. Different devices are independent. */
+ * Threads: a sim_device is used by one thread at a time; the front end sees to that. Different devices are independent.
+ */
 #ifndef SIMCUDA_SIM_H
 #define SIMCUDA_SIM_H
 
@@ -37,12 +38,12 @@ typedef enum sim_fault_kind {
 #undef SIM_FAULT_ENUM
 } sim_fault_kind;
 
-/* The first fault of a launch. `text` is a whole report: kind, kernel, source file and line (from .loc, else the PTX line),
- * block and thread, address and what lies there; for a race also the other access. */
+/* The first fault of a launch. `text` is a whole report: kind, kernel, source file and line (from .loc, else the PTX
+ * line), block and thread, address and what lies there; for a race also the other access. */
 typedef struct sim_fault {
     sim_fault_kind kind;
     uint32_t block[3], thread[3];
-    uint32_t line;      /* 0: not known */
+    uint32_t line; /* 0: not known */
     char file[256], kernel[128], text[SIM_TEXT];
 } sim_fault;
 
@@ -77,7 +78,8 @@ void sim_meter_add(sim_meter *sum, const sim_meter *more);
 sim_device *sim_device_create(int ordinal, uint64_t memory_bytes); /* NULL: no host memory */
 void sim_device_destroy(sim_device *device);
 
-/* 256-byte aligned, never address 0, with unmapped gaps before and after, marked uninitialised. false: device memory is full. */
+/* 256-byte aligned, never address 0, with unmapped gaps before and after, marked uninitialised. false: device memory is
+ * full. */
 bool sim_memory_alloc(sim_device *device, size_t bytes, uint64_t *address);
 bool sim_memory_free(sim_device *device, uint64_t address); /* false: no allocation begins there */
 /* Host pointer to [address, address + bytes), NULL unless all of it is inside one allocation. */
@@ -101,10 +103,10 @@ bool sim_module_global(const sim_module *module, const char *name, uint64_t *add
 typedef struct sim_kernel_info {
     const char *name;
     uint32_t n_params, param_bytes;
-    uint32_t registers;           /* 32-bit registers, as declared in PTX: an upper bound, capped at 255 */
+    uint32_t registers; /* 32-bit registers, as declared in PTX: an upper bound, capped at 255 */
     uint32_t static_shared_bytes, local_bytes;
-    uint32_t max_threads;         /* of a block: .maxntid or 1024 */
-    uint32_t required[3];         /* .reqntid, or zeros */
+    uint32_t max_threads; /* of a block: .maxntid or 1024 */
+    uint32_t required[3]; /* .reqntid, or zeros */
 } sim_kernel_info;
 void sim_kernel_describe(const sim_kernel *kernel, sim_kernel_info *out);
 bool sim_kernel_param(const sim_kernel *kernel, uint32_t index, uint32_t *offset, uint32_t *bytes);
@@ -115,13 +117,14 @@ typedef struct sim_launch {
     const sim_kernel *kernel;
     uint32_t grid[3], block[3];
     uint32_t dynamic_shared_bytes;
-    bool cooperative;         /* all blocks run in turns, so that a grid-wide barrier ends */
-    const void *params;       /* param_bytes of the kernel, laid out as PTX says */
+    bool cooperative;          /* all blocks run in turns, so that a grid-wide barrier ends */
+    const void *params;        /* param_bytes of the kernel, laid out as PTX says */
     uint64_t max_instructions; /* warp instructions until TIMEOUT; 0: 2^40 */
 } sim_launch;
 
-/* Runs to the end or to the first fault. Warps in lockstep, the lowest program counter first, warps of a block in fair turns.
- * false: `fault` says what happened; memory keeps what was written until then. `meter` gets this launch's counts alone. */
+/* Runs to the end or to the first fault. Warps in lockstep, the lowest program counter first, warps of a block in fair
+ * turns. false: `fault` says what happened; memory keeps what was written until then. `meter` gets this launch's counts
+ * alone. */
 bool sim_run(sim_device *device, const sim_launch *launch, sim_meter *meter, sim_fault *fault);
 
 #endif
