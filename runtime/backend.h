@@ -39,7 +39,8 @@ typedef struct kiln_caps {
     uint32_t max_group_size;
     uint32_t max_group[3];
     uint32_t address_align_bytes; /* of a view's offset */
-    uint64_t local_bytes;
+    uint32_t compute_capability;  /* CUDA: 10 * major + minor; else 0 */
+    uint64_t local_bytes;         /* that a group may ask for */
     uint64_t memory_bytes, max_alloc_bytes;
     bool f16, cooperative, clusters, tensor_maps;
     bool native_graphs; /* graph_build works on this device */
