@@ -63,7 +63,7 @@ static void operands(const kiln_problem *p, kiln_lowering *l) {
     l->operands[input].halo = v[IHALO];
     kiln__lower_operand(l, "gates", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,c", v[N],
                         v[FORM] == SCALE_SHIFT ? 2 * v[C] : v[C]);
-    kiln__epilogue_operands(l, v[EP], true, v[N], v[H], v[W], v[C]);
+    kiln__epilogue_operands(l, v[TYPE], v[EP], true, v[N], v[H], v[W], v[C]);
     const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
                                                 v[H] + 2 * v[OHALO], v[W] + 2 * v[OHALO], v[C]);
     l->operands[output].halo = v[OHALO];

@@ -2,14 +2,13 @@
 #include "epilogue_fields.h"
 #include "matrix.h"
 #include "status.h"
+#include "types.h"
 #include "winograd.h"
 #include <inttypes.h>
 
 /* ---- fields ---- */
 
-enum { N, H, W, IC, OC, KH, KW, IHALO, OHALO, TYPE, EP, N_FIELDS };
-
-static const kiln_token types[] = {{"f32", -1, KILN_TYPE_F32, "single precision"}, {0}};
+enum { N, H, W, IC, OC, KH, KW, IHALO, OHALO, TYPE, COMPUTE, EP, N_FIELDS };
 
 static const kiln_field fields[N_FIELDS] = {
     [N] = {"n", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 32768, .help = "items of the batch"},
@@ -22,7 +21,10 @@ static const kiln_field fields[N_FIELDS] = {
     [IHALO] = {"ihalo", KILN_FIELD_INT, 0, 0, 0, 8, .help = "zero rows and columns around the input's board"},
     [OHALO] = {"ohalo", KILN_FIELD_INT, 0, 0, 0, 8,
                .help = "rows and columns around the output's board: not written, the caller keeps them zero"},
-    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = types, .help = "of every operand"},
+    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = kiln__type_tokens,
+              .help = "of every operand but the weights for each channel, which are f32"},
+    [COMPUTE] = {"compute", KILN_FIELD_ENUM, 0, KILN_COMPUTE_F32, .tokens = kiln__compute_tokens,
+                 .help = "what f32 products may be computed in"},
     [EP] = {"ep", KILN_FIELD_SET, 0, 0, .tokens = kiln__epilogue_tokens, .help = "epilogue, in this order"},
 };
 
@@ -40,6 +42,8 @@ static int64_t halo_elems(const kiln_problem *p, int64_t halo, int64_t channels)
 }
 
 static kiln_status check(const kiln_problem *p) {
+    if (p->v[COMPUTE] != KILN_COMPUTE_F32 && p->v[TYPE] != KILN_TYPE_F32)
+        return kiln_fail(KILN_E_INVALID, "conv: compute=tf32 is for type=f32; leave compute out");
     if (p->v[KH] % 2 == 0 || p->v[KW] % 2 == 0)
         return kiln_fail(KILN_E_INVALID,
                          "conv: a kernel of %" PRId64 "x%" PRId64
@@ -58,12 +62,13 @@ static kiln_status check(const kiln_problem *p) {
 
 static void operands(const kiln_problem *p, kiln_lowering *l) {
     const int64_t *v = p->v;
-    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
-                                               v[H] + 2 * v[IHALO], v[W] + 2 * v[IHALO], v[IC]);
+    const kiln_type type = (kiln_type)v[TYPE];
+    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, type, "n,h,w,c", v[N], v[H] + 2 * v[IHALO],
+                                               v[W] + 2 * v[IHALO], v[IC]);
     l->operands[input].halo = v[IHALO];
-    kiln__lower_operand(l, "weights", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "kh,kw,ic,oc", v[KH], v[KW], v[IC], v[OC]);
-    kiln__epilogue_operands(l, v[EP], true, v[N], v[H], v[W], v[OC]);
-    const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
+    kiln__lower_operand(l, "weights", KILN_ROLE_WEIGHT, type, "kh,kw,ic,oc", v[KH], v[KW], v[IC], v[OC]);
+    kiln__epilogue_operands(l, type, v[EP], true, v[N], v[H], v[W], v[OC]);
+    const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, type, "n,h,w,c", v[N],
                                                 v[H] + 2 * v[OHALO], v[W] + 2 * v[OHALO], v[OC]);
     l->operands[output].halo = v[OHALO];
 }
@@ -87,6 +92,7 @@ uint32_t kiln__conv_unit(const kiln_problem *p, const kiln_embed *source, kiln_l
     const uint32_t u = kiln__lower_unit(l, source);
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
         kiln__lower_define(l, u, constants[i].name, p->v[constants[i].field]);
+    kiln__type_define(l, u, p->v[TYPE]);
     kiln__epilogue_define(l, u, p->v[EP]);
     return u;
 }
@@ -224,7 +230,9 @@ static double flops(const kiln_problem *p) {
 }
 
 static kiln_tolerance tolerance(const kiln_problem *p) {
-    return kiln__sum_tolerance(matrix(p).depth);
+    const int64_t depth = matrix(p).depth;
+    const kiln_tolerance sum = kiln__compute_tolerance(kiln__sum_tolerance(depth), p->v[COMPUTE], depth);
+    return kiln__type_tolerance(sum, p->v[TYPE]);
 }
 
 static bool is_exact(const kiln_problem *p) {

@@ -9,6 +9,8 @@
  *     KILN_DYNAMIC_LOCAL_ARG(type, name)                 local memory sized at launch: the last parameter's suffix ...
  *     KILN_DYNAMIC_LOCAL(type, name)                     ... and, first in the body, its declaration
  *     KILN_UNROLL(n), KILN_UNROLL_ALL, KILN_UNROLL_NONE  before a loop
+ *     KILN_STORED                                        an element in memory: of type KC_TYPE, kernels/types.h
+ *     KILN_LOAD_STORED(from) KILN_STORE_STORED(value, to)    one element in global memory, as a float; a store rounds
  *
  * Tuning parameters are KP_X, constants of the problem KC_X; each has an #ifndef default, so that a file compiles
  * alone. */
@@ -22,6 +24,10 @@
 #define KILN_UNROLL(n)   KILN_PRAGMA(unroll n)
 #define KILN_UNROLL_ALL  KILN_PRAGMA(unroll)
 #define KILN_UNROLL_NONE KILN_PRAGMA(unroll 1)
+
+#ifndef KC_TYPE /* of stored elements, a kiln_type: 0 f32, 1 f16, 2 bf16 */
+#    define KC_TYPE 0
+#endif
 
 /* For macros that take a way to load and one to store (see epilogue.h). */
 #define KILN_SCALAR_LOAD(from)       (*(from))
@@ -49,6 +55,13 @@
 
 #    define KILN_DYNAMIC_LOCAL_ARG(type, name) , __local type *name
 #    define KILN_DYNAMIC_LOCAL(type, name)
+
+#    define KILN_FLOAT_BITS(x) as_uint(x)
+#    define KILN_BITS_FLOAT(u) as_float(u)
+
+/* Core OpenCL can convert what is behind a pointer to half; more needs an extension that few CPUs have. */
+#    define KILN_LOAD_F16(from)       vload_half(0, (KILN_GLOBAL const half *)(from))
+#    define KILN_STORE_F16(value, to) vstore_half_rte(value, 0, (KILN_GLOBAL half *)(to))
 
 /* On scalars and vectors alike. */
 #    define KILN_FMA(a, b, c) fma(a, b, c)
@@ -104,6 +117,22 @@
 #    define KILN_DYNAMIC_LOCAL_ARG(type, name)
 #    define KILN_DYNAMIC_LOCAL(type, name) extern __shared__ type name[]
 
+#    define KILN_FLOAT_BITS(x)        __float_as_uint(x)
+#    define KILN_BITS_FLOAT(u)        __uint_as_float(u)
+
+KILN_INLINE float kiln_f16_value(unsigned short bits) {
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+KILN_INLINE unsigned short kiln_f16_of(float x) {
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+#    define KILN_LOAD_F16(from)       kiln_f16_value(*(from))
+#    define KILN_STORE_F16(value, to) (*(to) = kiln_f16_of(value))
+
 #    define KILN_FMA(a, b, c) fmaf(a, b, c)
 #    define KILN_MAX(a, b)    fmaxf(a, b)
 #    define KILN_MIN(a, b)    fminf(a, b)
@@ -115,4 +144,29 @@
 #    define KILN_INFINITY     __int_as_float(0x7f800000)
 
 #endif
+
+/* ---- stored elements ---- */
+
+#if KC_TYPE == 0
+#    define KILN_STORED                  float
+#    define KILN_LOAD_STORED(from)       KILN_SCALAR_LOAD(from)
+#    define KILN_STORE_STORED(value, to) KILN_SCALAR_STORE(value, to)
+#elif KC_TYPE == 1
+#    define KILN_STORED                  unsigned short
+#    define KILN_LOAD_STORED(from)       KILN_LOAD_F16(from)
+#    define KILN_STORE_STORED(value, to) KILN_STORE_F16(value, to)
+#elif KC_TYPE == 2
+#    define KILN_STORED                  unsigned short
+#    define KILN_LOAD_STORED(from)       KILN_BITS_FLOAT((unsigned)*(from) << 16)
+#    define KILN_STORE_STORED(value, to) (*(to) = kiln_bf16_of(value))
+
+/* The upper half, rounded to nearest even. A NaN is cut off instead: rounding could carry it to infinity. */
+KILN_INLINE unsigned short kiln_bf16_of(float x) {
+    const unsigned bits = KILN_FLOAT_BITS(x);
+    return (unsigned short)(x != x ? bits >> 16 | 0x40 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+#else
+#    error "KC_TYPE is not a type"
+#endif
+
 #endif

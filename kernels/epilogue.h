@@ -6,10 +6,10 @@
  *
  *     KILN_EPILOGUE(T, LOAD, STORE, x, item, row, channel, channels)
  *
- * item: of the batch; row: of all board points or matrix rows; channels: of a row. LOAD(pointer) gives a T and
- * STORE(value, pointer) puts one, so that a kernel with a vector that reaches past the last channel can pass its own.
- * Neither residual nor sum is restrict: both may be the output itself, since one work-item reads an element before it
- * writes it. */
+ * item: of the batch; row: of all board points or matrix rows; channels: of a row. LOAD(pointer to floats) gives a T
+ * and STORE(value, pointer) puts one, so that a kernel with a vector that reaches past the last channel can pass its
+ * own. Where KC_TYPE is not f32, T is float: what is stored in that type is taken element by element. Neither residual
+ * nor sum is restrict: both may be the output itself, since one work-item reads an element before it writes it. */
 #ifndef KILN_EPILOGUE_H
 #define KILN_EPILOGUE_H
 
@@ -40,6 +40,14 @@
 #    define KC_EP_MASK 0
 #endif
 
+#if KC_TYPE == 0
+#    define KILN_EP_LOAD(LOAD, from)        LOAD(from)
+#    define KILN_EP_STORE(STORE, value, to) STORE(value, to)
+#else
+#    define KILN_EP_LOAD(LOAD, from)        KILN_LOAD_STORED(from)
+#    define KILN_EP_STORE(STORE, value, to) KILN_STORE_STORED(value, to)
+#endif
+
 /* ---- one part after the other: its parameter and its step ---- */
 
 #if KC_EP_SCALE
@@ -59,27 +67,27 @@
 #endif
 
 #if KC_EP_NBIAS
-#    define KILN_EP_NBIAS_PARAM KILN_GLOBAL const float *KILN_RESTRICT ep_nbias,
+#    define KILN_EP_NBIAS_PARAM KILN_GLOBAL const KILN_STORED *KILN_RESTRICT ep_nbias,
 #    define KILN_EP_NBIAS_STEP(T, LOAD, x, item, channel, channels)                                                    \
-        x = x + LOAD(ep_nbias + (size_t)(item) * (channels) + (channel));
+        x = x + KILN_EP_LOAD(LOAD, ep_nbias + (size_t)(item) * (channels) + (channel));
 #else
 #    define KILN_EP_NBIAS_PARAM
 #    define KILN_EP_NBIAS_STEP(T, LOAD, x, item, channel, channels)
 #endif
 
 #if KC_EP_RES
-#    define KILN_EP_RES_PARAM KILN_GLOBAL const float *ep_residual,
+#    define KILN_EP_RES_PARAM KILN_GLOBAL const KILN_STORED *ep_residual,
 #    define KILN_EP_RES_STEP(T, LOAD, x, row, channel, channels)                                                       \
-        x = x + LOAD(ep_residual + (size_t)(row) * (channels) + (channel));
+        x = x + KILN_EP_LOAD(LOAD, ep_residual + (size_t)(row) * (channels) + (channel));
 #else
 #    define KILN_EP_RES_PARAM
 #    define KILN_EP_RES_STEP(T, LOAD, x, row, channel, channels)
 #endif
 
 #if KC_EP_SUM
-#    define KILN_EP_SUM_PARAM KILN_GLOBAL float *ep_sum,
+#    define KILN_EP_SUM_PARAM KILN_GLOBAL KILN_STORED *ep_sum,
 #    define KILN_EP_SUM_STEP(T, STORE, x, row, channel, channels)                                                      \
-        STORE(x, ep_sum + (size_t)(row) * (channels) + (channel));
+        KILN_EP_STORE(STORE, x, ep_sum + (size_t)(row) * (channels) + (channel));
 #else
 #    define KILN_EP_SUM_PARAM
 #    define KILN_EP_SUM_STEP(T, STORE, x, row, channel, channels)
@@ -96,8 +104,8 @@
 #endif
 
 #if KC_EP_MASK
-#    define KILN_EP_MASK_PARAM           KILN_GLOBAL const float *KILN_RESTRICT ep_mask,
-#    define KILN_EP_MASK_STEP(T, x, row) x = x * ep_mask[row];
+#    define KILN_EP_MASK_PARAM           KILN_GLOBAL const KILN_STORED *KILN_RESTRICT ep_mask,
+#    define KILN_EP_MASK_STEP(T, x, row) x = x * KILN_LOAD_STORED(ep_mask + (row));
 #else
 #    define KILN_EP_MASK_PARAM
 #    define KILN_EP_MASK_STEP(T, x, row)

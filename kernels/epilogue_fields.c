@@ -17,35 +17,35 @@ const kiln_token kiln__epilogue_tokens[] = {
         {"mask", KILN_EP_MASK, KILN_EP_MASK, "times a mask for each row"},
     {0}};
 
-static void add(kiln_lowering *l, bool there, const char *name, kiln_role role, const char *axes, int64_t a,
-                int64_t b) {
+/* A weight for each channel: f32 whatever the type is (types.h). */
+static void add_weight(kiln_lowering *l, bool there, const char *name, int64_t channels) {
     if (there)
-        kiln__lower_operand(l, name, role, KILN_TYPE_F32, axes, a, b);
+        kiln__lower_operand(l, name, KILN_ROLE_WEIGHT, KILN_TYPE_F32, "c", channels);
 }
 
-static void add_rows(kiln_lowering *l, bool there, const char *name, kiln_role role, bool board, int64_t n, int64_t h,
-                     int64_t w, int64_t channels) {
+static void add_rows(kiln_lowering *l, bool there, const char *name, kiln_role role, kiln_type type, bool board,
+                     int64_t n, int64_t h, int64_t w, int64_t channels) {
     if (there && board)
-        kiln__lower_operand(l, name, role, KILN_TYPE_F32, "n,h,w,c", n, h, w, channels);
+        kiln__lower_operand(l, name, role, type, "n,h,w,c", n, h, w, channels);
     else if (there)
-        kiln__lower_operand(l, name, role, KILN_TYPE_F32, "m,n", n, channels);
+        kiln__lower_operand(l, name, role, type, "m,n", n, channels);
 }
 
-void kiln__epilogue_operands(kiln_lowering *l, int64_t ep, bool board, int64_t n, int64_t h, int64_t w,
+void kiln__epilogue_operands(kiln_lowering *l, int64_t type, int64_t ep, bool board, int64_t n, int64_t h, int64_t w,
                              int64_t channels) {
-    add(l, ep & KILN_EP_SCALE, "scale", KILN_ROLE_WEIGHT, "c", channels, 0);
-    add(l, ep & KILN_EP_BIAS, "bias", KILN_ROLE_WEIGHT, "c", channels, 0);
-    add(l, ep & KILN_EP_NBIAS, "nbias", KILN_ROLE_INPUT, "n,c", n, channels);
-    add_rows(l, ep & KILN_EP_RES, "residual", KILN_ROLE_INPUT, board, n, h, w, channels);
-    add_rows(l, ep & KILN_EP_SUM, "sum", KILN_ROLE_OUTPUT, board, n, h, w, channels);
-    add(l, ep & KILN_EP_BN, "bn_scale", KILN_ROLE_WEIGHT, "c", channels, 0);
-    add(l, ep & KILN_EP_BN, "bn_bias", KILN_ROLE_WEIGHT, "c", channels, 0);
-    if (ep & KILN_EP_MASK) {
-        if (board)
-            kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w", n, h, w);
-        else
-            kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, KILN_TYPE_F32, "m", n);
-    }
+    const kiln_type stored = (kiln_type)type;
+    add_weight(l, ep & KILN_EP_SCALE, "scale", channels);
+    add_weight(l, ep & KILN_EP_BIAS, "bias", channels);
+    if (ep & KILN_EP_NBIAS)
+        kiln__lower_operand(l, "nbias", KILN_ROLE_INPUT, stored, "n,c", n, channels);
+    add_rows(l, ep & KILN_EP_RES, "residual", KILN_ROLE_INPUT, stored, board, n, h, w, channels);
+    add_rows(l, ep & KILN_EP_SUM, "sum", KILN_ROLE_OUTPUT, stored, board, n, h, w, channels);
+    add_weight(l, ep & KILN_EP_BN, "bn_scale", channels);
+    add_weight(l, ep & KILN_EP_BN, "bn_bias", channels);
+    if ((ep & KILN_EP_MASK) && board)
+        kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, stored, "n,h,w", n, h, w);
+    else if (ep & KILN_EP_MASK)
+        kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, stored, "m", n);
 }
 
 void kiln__epilogue_define(kiln_lowering *l, uint32_t unit, int64_t ep) {

@@ -47,8 +47,9 @@ enum {
 extern const kiln_token kiln__epilogue_tokens[];
 
 /* Adds the epilogue's operands: scale, bias, nbias, residual, sum, bn_scale, bn_bias, mask, in this order, those that
- * `ep` has. `rows` are the shape's leading axes for residual and sum ("n,h,w" or "m"). */
-void kiln__epilogue_operands(kiln_lowering *l, int64_t ep, bool board, int64_t n, int64_t h, int64_t w,
+ * `ep` has. Those for each channel alone are f32, the others of `type`. `board`: residual, sum and mask have the axes
+ * "n,h,w", else "m". */
+void kiln__epilogue_operands(kiln_lowering *l, int64_t type, int64_t ep, bool board, int64_t n, int64_t h, int64_t w,
                              int64_t channels);
 
 /* Defines KC_EP_* for a unit and appends the epilogue's arguments to a step, in the order of the device side. */

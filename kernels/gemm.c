@@ -2,18 +2,20 @@
 #include "epilogue_fields.h"
 #include "matrix.h"
 #include "status.h"
+#include "types.h"
 
 /* ---- fields ---- */
 
-enum { M, N, K, TYPE, EP, N_FIELDS };
-
-static const kiln_token types[] = {{"f32", -1, KILN_TYPE_F32, "single precision"}, {0}};
+enum { M, N, K, TYPE, COMPUTE, EP, N_FIELDS };
 
 static const kiln_field fields[N_FIELDS] = {
     [M] = {"m", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 1 << 24, .help = "rows of a and c"},
     [N] = {"n", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 1 << 19, .help = "columns of b and c"},
     [K] = {"k", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 1 << 20, .help = "columns of a, rows of b"},
-    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = types, .help = "of every operand"},
+    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = kiln__type_tokens,
+              .help = "of every operand but the weights for each column, which are f32"},
+    [COMPUTE] = {"compute", KILN_FIELD_ENUM, 0, KILN_COMPUTE_F32, .tokens = kiln__compute_tokens,
+                 .help = "what f32 products may be computed in"},
     [EP] = {"ep", KILN_FIELD_SET, 0, 0, .tokens = kiln__epilogue_tokens,
             .allowed =
                 KILN_EP_SCALE | KILN_EP_BIAS | KILN_EP_RES | KILN_EP_SUM | KILN_EP_BN | KILN_EP_ACT_MASK | KILN_EP_MASK,
@@ -24,6 +26,8 @@ static const kiln_field fields[N_FIELDS] = {
 enum { MAX_ELEMS = INT32_MAX - 65536, WIDEST_PANEL = 64 };
 
 static kiln_status check(const kiln_problem *p) {
+    if (p->v[COMPUTE] != KILN_COMPUTE_F32 && p->v[TYPE] != KILN_TYPE_F32)
+        return kiln_fail(KILN_E_INVALID, "gemm: compute=tf32 is for type=f32; leave compute out");
     if (kiln__product(MAX_ELEMS, p->v[M], p->v[K], INT64_C(-1)) < 0)
         return kiln_fail(KILN_E_INVALID, "gemm: a has 2^31 elements or more; split the rows");
     if (kiln__product(MAX_ELEMS, p->v[K], p->v[N] + WIDEST_PANEL, INT64_C(-1)) < 0)
@@ -37,10 +41,11 @@ static kiln_status check(const kiln_problem *p) {
 
 static void operands(const kiln_problem *p, kiln_lowering *l) {
     const int64_t *v = p->v;
-    kiln__lower_operand(l, "a", KILN_ROLE_INPUT, KILN_TYPE_F32, "m,k", v[M], v[K]);
-    kiln__lower_operand(l, "b", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "k,n", v[K], v[N]);
-    kiln__epilogue_operands(l, v[EP], false, v[M], 1, 1, v[N]);
-    kiln__lower_operand(l, "c", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "m,n", v[M], v[N]);
+    const kiln_type type = (kiln_type)v[TYPE];
+    kiln__lower_operand(l, "a", KILN_ROLE_INPUT, type, "m,k", v[M], v[K]);
+    kiln__lower_operand(l, "b", KILN_ROLE_WEIGHT, type, "k,n", v[K], v[N]);
+    kiln__epilogue_operands(l, type, v[EP], false, v[M], 1, 1, v[N]);
+    kiln__lower_operand(l, "c", KILN_ROLE_OUTPUT, type, "m,n", v[M], v[N]);
 }
 
 static uint32_t operand(const kiln_lowering *l, const char *name) {
@@ -56,6 +61,7 @@ static uint32_t unit(const kiln_problem *p, const kiln_embed *source, kiln_lower
     const uint32_t u = kiln__lower_unit(l, source);
     kiln__lower_define(l, u, "KC_N", p->v[N]);
     kiln__lower_define(l, u, "KC_K", p->v[K]);
+    kiln__type_define(l, u, p->v[TYPE]);
     kiln__epilogue_define(l, u, p->v[EP]);
     return u;
 }
@@ -151,7 +157,8 @@ static double flops(const kiln_problem *p) {
 }
 
 static kiln_tolerance tolerance(const kiln_problem *p) {
-    return kiln__sum_tolerance(p->v[K]);
+    const kiln_tolerance sum = kiln__compute_tolerance(kiln__sum_tolerance(p->v[K]), p->v[COMPUTE], p->v[K]);
+    return kiln__type_tolerance(sum, p->v[TYPE]);
 }
 
 static bool is_exact(const kiln_problem *p) {

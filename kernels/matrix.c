@@ -1,5 +1,6 @@
 #include "matrix.h"
 #include "embedded.h"
+#include "types.h"
 #include <float.h>
 #include <math.h>
 
@@ -31,7 +32,8 @@ bool kiln__vec_width(const kiln_config *c, const kiln_problem *p, const kiln_cap
 const kiln_rule kiln__vec_rules[] = {KILN_VEC_RULES, {0}};
 
 const char *kiln__vec_reject(const kiln_problem *problem, const kiln_caps *caps) {
-    (void)problem;
+    if (kiln__problem_type(problem) != KILN_TYPE_F32)
+        return "takes f32 only";
     if (caps->kind != KILN_DEVICE_CPU)
         return "needs a CPU device";
     if (caps->language != KILN_LANGUAGE_OPENCL)

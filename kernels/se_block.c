@@ -74,7 +74,7 @@ static void operands(const kiln_problem *p, kiln_lowering *l) {
     kiln__lower_operand(l, "b1", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "r", v[R]);
     kiln__lower_operand(l, "w2", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "r,gate", v[R], gates_of(p));
     kiln__lower_operand(l, "b2", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "gate", gates_of(p));
-    kiln__epilogue_operands(l, v[EP] & ~(int64_t)KILN_EP_MASK, true, v[N], v[H], v[W], v[C]);
+    kiln__epilogue_operands(l, v[TYPE], v[EP] & ~(int64_t)KILN_EP_MASK, true, v[N], v[H], v[W], v[C]);
     const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
                                                 v[H] + 2 * v[OHALO], v[W] + 2 * v[OHALO], v[C]);
     l->operands[output].halo = v[OHALO];

@@ -1,6 +1,7 @@
 #include "winograd.h"
 #include "embedded.h"
 #include "matrix.h"
+#include "types.h"
 #include <math.h>
 
 #define VALUES(list) list, sizeof list / sizeof *list
@@ -49,14 +50,16 @@ static const char *reject_shape(const kiln_conv_shape *s) {
 /* Adds the PACKED operand [panels][points][ic][width] and the step that makes it from the weights. */
 static uint32_t pack(const kiln_conv_shape *s, int32_t m, int64_t width, kiln_lowering *l) {
     const int64_t panels = divide_up(s->oc, width);
+    const uint32_t weights = (uint32_t)kiln__lower_find(l, "weights");
     const uint32_t packed = kiln__lower_operand(l, "packed", KILN_ROLE_PACKED, KILN_TYPE_F32, "panel,point,ic,channel",
                                                 panels, points_of(m), s->ic, width);
     const uint32_t unit = kiln__lower_unit(l, &kiln__embed_pack_winograd_cl);
     kiln__lower_define(l, unit, "KP_M", m);
+    kiln__type_define(l, unit, l->operands[weights].type);
     kiln__lower_define(l, unit, "KC_NB", width);
     kiln_step *step = kiln__lower_kernel(l, true, unit, "pack_winograd");
     kiln__linear_launch(step, s->ic * panels * width);
-    kiln__step_operand(step, (uint32_t)kiln__lower_find(l, "weights"));
+    kiln__step_operand(step, weights);
     kiln__step_operand(step, packed);
     kiln__step_i32(step, (int32_t)s->ic);
     kiln__step_i32(step, (int32_t)s->oc);

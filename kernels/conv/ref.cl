@@ -39,8 +39,8 @@
 #endif
 
 KILN_KERNEL(conv_ref, 64, 1, 1)
-(KILN_GLOBAL const float *KILN_RESTRICT input, KILN_GLOBAL const float *KILN_RESTRICT weights,
- KILN_EPILOGUE_PARAMS KILN_GLOBAL float *output, int points) {
+(KILN_GLOBAL const KILN_STORED *KILN_RESTRICT input, KILN_GLOBAL const KILN_STORED *KILN_RESTRICT weights,
+ KILN_EPILOGUE_PARAMS KILN_GLOBAL KILN_STORED *output, int points) {
     const size_t index = KILN_GLOBAL_X();
     if (index >= (size_t)points * KC_OC)
         return;
@@ -54,13 +54,13 @@ KILN_KERNEL(conv_ref, 64, 1, 1)
             if (iy < 0 || iy >= KC_H || ix < 0 || ix >= KC_W)
                 continue;
             const size_t row = (size_t)item * (KC_H + 2 * KC_IHALO) + iy + KC_IHALO;
-            KILN_GLOBAL const float *from = input + (row * (KC_W + 2 * KC_IHALO) + ix + KC_IHALO) * KC_IC;
-            KILN_GLOBAL const float *w = weights + (size_t)(ky * KC_KW + kx) * KC_IC * KC_OC + channel;
+            KILN_GLOBAL const KILN_STORED *from = input + (row * (KC_W + 2 * KC_IHALO) + ix + KC_IHALO) * KC_IC;
+            KILN_GLOBAL const KILN_STORED *w = weights + (size_t)(ky * KC_KW + kx) * KC_IC * KC_OC + channel;
             for (int i = 0; i < KC_IC; i++)
-                acc = KILN_FMA(from[i], w[(size_t)i * KC_OC], acc);
+                acc = KILN_FMA(KILN_LOAD_STORED(from + i), KILN_LOAD_STORED(w + (size_t)i * KC_OC), acc);
         }
 
     KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, acc, item, point, channel, KC_OC);
-    output[(((size_t)item * (KC_H + 2 * KC_OHALO) + y + KC_OHALO) * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_OC +
-           channel] = acc;
+    const size_t row = (size_t)item * (KC_H + 2 * KC_OHALO) + y + KC_OHALO;
+    KILN_STORE_STORED(acc, output + (row * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_OC + channel);
 }

@@ -66,19 +66,19 @@
 #define A_PITCH (KP_TM + 1)
 #define K       (KC_KH * KC_KW * KC_IC)
 
-KILN_INLINE float load_input(KILN_GLOBAL const float *input, int point, int points, int k) {
+KILN_INLINE float load_input(KILN_GLOBAL const KILN_STORED *input, int point, int points, int k) {
     const int tap = k / KC_IC, channel = k % KC_IC;
     const int item = point / (KC_H * KC_W);
     const int y = point / KC_W % KC_H + tap / KC_KW - KC_KH / 2, x = point % KC_W + tap % KC_KW - KC_KW / 2;
     if (point >= points || k >= K || y < 0 || y >= KC_H || x < 0 || x >= KC_W)
         return 0.0f;
     const size_t pixel = ((size_t)item * (KC_H + 2 * KC_IHALO) + y + KC_IHALO) * (KC_W + 2 * KC_IHALO) + x + KC_IHALO;
-    return input[pixel * KC_IC + channel];
+    return KILN_LOAD_STORED(input + pixel * KC_IC + channel);
 }
 
 KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)
-(KILN_GLOBAL const float *KILN_RESTRICT input, KILN_GLOBAL const float *KILN_RESTRICT weights,
- KILN_EPILOGUE_PARAMS KILN_GLOBAL float *output, int points KILN_DYNAMIC_LOCAL_ARG(float, scratch)) {
+(KILN_GLOBAL const KILN_STORED *KILN_RESTRICT input, KILN_GLOBAL const KILN_STORED *KILN_RESTRICT weights,
+ KILN_EPILOGUE_PARAMS KILN_GLOBAL KILN_STORED *output, int points KILN_DYNAMIC_LOCAL_ARG(float, scratch)) {
     KILN_DYNAMIC_LOCAL(float, scratch);
     KILN_LOCAL float *a = scratch;                  /* [TK][A_PITCH] */
     KILN_LOCAL float *b = scratch + KP_TK * A_PITCH; /* [TK][TN] */
@@ -97,7 +97,7 @@ KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)
             a[e % KP_TK * A_PITCH + e / KP_TK] = load_input(input, first_point + e / KP_TK, points, k0 + e % KP_TK);
         for (int e = item; e < KP_TK * KP_TN; e += ITEMS) {
             const int k = k0 + e / KP_TN, channel = first_channel + e % KP_TN;
-            b[e] = k < K && channel < KC_OC ? weights[(size_t)k * KC_OC + channel] : 0.0f;
+            b[e] = k < K && channel < KC_OC ? KILN_LOAD_STORED(weights + (size_t)k * KC_OC + channel) : 0.0f;
         }
         KILN_BARRIER();
         for (int k = 0; k < KP_TK; k++) {
@@ -121,7 +121,7 @@ KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)
     for (int i = 0; i < KP_WM; i++) {
         const int point = first_point + item_m + i * ITEMS_M;
         const int board = point / (KC_H * KC_W), y = point / KC_W % KC_H, x = point % KC_W;
-        KILN_GLOBAL float *to =
+        KILN_GLOBAL KILN_STORED *to =
             output +
             (((size_t)board * (KC_H + 2 * KC_OHALO) + y + KC_OHALO) * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_OC;
         KILN_UNROLL_ALL
@@ -130,7 +130,7 @@ KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)
             if (point < points && channel < KC_OC) {
                 float value = acc[i][j];
                 KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, value, board, point, channel, KC_OC);
-                to[channel] = value;
+                KILN_STORE_STORED(value, to + channel);
             }
         }
     }

@@ -64,7 +64,7 @@
 /* ---- one tile and input channel ---- */
 
 KILN_KERNEL(winograd_input, 64, 1, 1)
-(KILN_GLOBAL const float *KILN_RESTRICT input, KILN_GLOBAL float *KILN_RESTRICT v, int tiles) {
+(KILN_GLOBAL const KILN_STORED *KILN_RESTRICT input, KILN_GLOBAL float *KILN_RESTRICT v, int tiles) {
     const size_t index = KILN_GLOBAL_X();
     if (index >= (size_t)tiles * KC_IC)
         return;
@@ -81,7 +81,7 @@ KILN_KERNEL(winograd_input, 64, 1, 1)
             const int on_board = top + y >= 0 && top + y < KC_H && left + x >= 0 && left + x < KC_W;
             const size_t row = (size_t)item * (KC_H + 2 * KC_IHALO) + (on_board ? top + y : 0) + KC_IHALO;
             const size_t pixel = row * (KC_W + 2 * KC_IHALO) + (on_board ? left + x : 0) + KC_IHALO;
-            d[y] = on_board ? input[pixel * KC_IC + channel] : 0.0f;
+            d[y] = on_board ? KILN_LOAD_STORED(input + pixel * KC_IC + channel) : 0.0f;
         }
         kiln_winograd_input(d, partly[x]);
     }
@@ -161,7 +161,7 @@ KILN_KERNEL(winograd_products, ITEMS_N, ITEMS_M, 1)
 /* ---- one tile and output channel ---- */
 
 KILN_KERNEL(winograd_output, 64, 1, 1)
-(KILN_GLOBAL const float *KILN_RESTRICT products, KILN_EPILOGUE_PARAMS KILN_GLOBAL float *output, int tiles) {
+(KILN_GLOBAL const float *KILN_RESTRICT products, KILN_EPILOGUE_PARAMS KILN_GLOBAL KILN_STORED *output, int tiles) {
     const size_t index = KILN_GLOBAL_X();
     if (index >= (size_t)tiles * KC_OC)
         return;
@@ -191,7 +191,7 @@ KILN_KERNEL(winograd_output, 64, 1, 1)
                 const size_t row = (size_t)item * (KC_H + 2 * KC_OHALO) + top + y + KC_OHALO;
                 float value = result[x];
                 KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, value, item, point, channel, KC_OC);
-                output[(row * (KC_W + 2 * KC_OHALO) + left + x + KC_OHALO) * KC_OC + channel] = value;
+                KILN_STORE_STORED(value, output + (row * (KC_W + 2 * KC_OHALO) + left + x + KC_OHALO) * KC_OC + channel);
             }
     }
 }

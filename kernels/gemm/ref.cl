@@ -19,15 +19,15 @@
 #endif
 
 KILN_KERNEL(gemm_ref, 64, 1, 1)
-(KILN_GLOBAL const float *KILN_RESTRICT a, KILN_GLOBAL const float *KILN_RESTRICT b,
- KILN_EPILOGUE_PARAMS KILN_GLOBAL float *c, int rows) {
+(KILN_GLOBAL const KILN_STORED *KILN_RESTRICT a, KILN_GLOBAL const KILN_STORED *KILN_RESTRICT b,
+ KILN_EPILOGUE_PARAMS KILN_GLOBAL KILN_STORED *c, int rows) {
     const size_t index = KILN_GLOBAL_X();
     if (index >= (size_t)rows * KC_N)
         return;
     const int column = (int)(index % KC_N), row = (int)(index / KC_N);
     float acc = 0.0f;
     for (int k = 0; k < KC_K; k++)
-        acc = KILN_FMA(a[(size_t)row * KC_K + k], b[(size_t)k * KC_N + column], acc);
+        acc = KILN_FMA(KILN_LOAD_STORED(a + (size_t)row * KC_K + k), KILN_LOAD_STORED(b + (size_t)k * KC_N + column), acc);
     KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, acc, row, row, column, KC_N);
-    c[index] = acc;
+    KILN_STORE_STORED(acc, c + index);
 }

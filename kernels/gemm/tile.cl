@@ -46,8 +46,8 @@
 #define A_PITCH (KP_TM + 1)
 
 KILN_KERNEL(gemm_tile, ITEMS_N, ITEMS_M, 1)
-(KILN_GLOBAL const float *KILN_RESTRICT a, KILN_GLOBAL const float *KILN_RESTRICT b,
- KILN_EPILOGUE_PARAMS KILN_GLOBAL float *c, int rows KILN_DYNAMIC_LOCAL_ARG(float, scratch)) {
+(KILN_GLOBAL const KILN_STORED *KILN_RESTRICT a, KILN_GLOBAL const KILN_STORED *KILN_RESTRICT b,
+ KILN_EPILOGUE_PARAMS KILN_GLOBAL KILN_STORED *c, int rows KILN_DYNAMIC_LOCAL_ARG(float, scratch)) {
     KILN_DYNAMIC_LOCAL(float, scratch);
     KILN_LOCAL float *local_a = scratch;                   /* [TK][A_PITCH] */
     KILN_LOCAL float *local_b = scratch + KP_TK * A_PITCH; /* [TK][TN] */
@@ -64,11 +64,12 @@ KILN_KERNEL(gemm_tile, ITEMS_N, ITEMS_M, 1)
     for (int k0 = 0; k0 < KC_K; k0 += KP_TK) {
         for (int e = item; e < KP_TM * KP_TK; e += ITEMS) {
             const int row = first_row + e / KP_TK, k = k0 + e % KP_TK;
-            local_a[e % KP_TK * A_PITCH + e / KP_TK] = row < rows && k < KC_K ? a[(size_t)row * KC_K + k] : 0.0f;
+            local_a[e % KP_TK * A_PITCH + e / KP_TK] =
+                row < rows && k < KC_K ? KILN_LOAD_STORED(a + (size_t)row * KC_K + k) : 0.0f;
         }
         for (int e = item; e < KP_TK * KP_TN; e += ITEMS) {
             const int k = k0 + e / KP_TN, column = first_column + e % KP_TN;
-            local_b[e] = k < KC_K && column < KC_N ? b[(size_t)k * KC_N + column] : 0.0f;
+            local_b[e] = k < KC_K && column < KC_N ? KILN_LOAD_STORED(b + (size_t)k * KC_N + column) : 0.0f;
         }
         KILN_BARRIER();
         for (int k = 0; k < KP_TK; k++) {
@@ -97,7 +98,7 @@ KILN_KERNEL(gemm_tile, ITEMS_N, ITEMS_M, 1)
             if (row < rows && column < KC_N) {
                 float value = acc[i][j];
                 KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, value, row, row, column, KC_N);
-                c[(size_t)row * KC_N + column] = value;
+                KILN_STORE_STORED(value, c + (size_t)row * KC_N + column);
             }
         }
     }

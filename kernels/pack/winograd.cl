@@ -14,7 +14,7 @@
 #endif
 
 KILN_KERNEL(pack_winograd, 64, 1, 1)
-(KILN_GLOBAL const float *KILN_RESTRICT from, KILN_GLOBAL float *KILN_RESTRICT to, int ic, int oc) {
+(KILN_GLOBAL const KILN_STORED *KILN_RESTRICT from, KILN_GLOBAL float *KILN_RESTRICT to, int ic, int oc) {
     const int padded = (oc + KC_NB - 1) / KC_NB * KC_NB;
     const size_t index = KILN_GLOBAL_X();
     if (index >= (size_t)ic * padded)
@@ -25,7 +25,7 @@ KILN_KERNEL(pack_winograd, 64, 1, 1)
     for (int x = 0; x < 3; x++) {
         float w[3], u[KILN_WINOGRAD_EDGE];
         for (int y = 0; y < 3; y++)
-            w[y] = output < oc ? from[((size_t)(y * 3 + x) * ic + input) * oc + output] : 0.0f;
+            w[y] = output < oc ? KILN_LOAD_STORED(from + ((size_t)(y * 3 + x) * ic + input) * oc + output) : 0.0f;
         kiln_winograd_weights(w, u);
         for (int y = 0; y < KILN_WINOGRAD_EDGE; y++)
             partly[y][x] = u[y];

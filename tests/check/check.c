@@ -1,5 +1,6 @@
 #include "check.h"
 #include "context.h"
+#include "number.h"
 #include "testing.h"
 
 typedef struct {
@@ -153,9 +154,10 @@ static void run_problem(harness *h, const char *text) {
     for (int i = 0; i < 2; i++) {
         check_data_make(&sets[i], &operands, i == 0, h->options.seed);
         for (size_t t = 0; t < sets[i].n_tensors; t++) {
-            const float scale = kiln__operand_scale(kiln__problem_family(&p), &sets[i].tensors[t].operand);
-            for (size_t k = 0; scale != 1 && k < sets[i].tensors[t].n; k++)
-                sets[i].tensors[t].data[k] *= scale;
+            check_tensor *tensor = &sets[i].tensors[t];
+            const float scale = kiln__operand_scale(kiln__problem_family(&p), &tensor->operand);
+            for (size_t k = 0; k < tensor->n; k++)
+                tensor->data[k] = kiln__stored_value(tensor->operand.type, tensor->data[k] * scale);
         }
         oracle->compute(&p, &sets[i]);
     }

@@ -3,7 +3,8 @@
  *     check [--device NAME] [--family NAME] [--variant NAME] [--problem TEXT] [--seed N] [--samples N] [--inputs DIR]
  *
  * For each problem two sets of data are made: small integers, where a family that only adds and multiplies must be
- * exact, and floats up to 1 in magnitude, where the family's tolerance holds. Each candidate (the guess, and N seeded
+ * exact up to the one rounding of the store, and floats up to 1 in magnitude, where the family's tolerance holds. What
+ * is stored in f16 or bf16 is rounded to that type before the oracle sees it. Each candidate (the guess, and N seeded
  * samples of the other configs spread over the problems) runs twice on each set, into outputs poisoned with NaN,
  * between guard bands. */
 #ifndef KILN_TESTS_CHECK_H
@@ -17,7 +18,7 @@
 
 typedef struct check_tensor {
     kiln_operand operand;
-    float *data;      /* what the device gets; of outputs: the poison, with a zero halo */
+    float *data;      /* what the device gets, once stored in the operand's type; of outputs: a zero halo */
     double *expected; /* of outputs: by the oracle; the halo is zero */
     size_t n;         /* elements */
 } check_tensor;

@@ -91,7 +91,7 @@ void check_data_make(check_data *data, const kiln_lowering *l, bool integers, ui
     for (size_t i = 0; i < l->n_operands; i++) {
         check_tensor *t = &data->tensors[i];
         t->operand = l->operands[i];
-        t->n = t->operand.bytes / sizeof(float);
+        t->n = t->operand.bytes / kiln_type_bytes(t->operand.type);
         t->data = allocate(t->n, sizeof *t->data);
         if (t->operand.role == KILN_ROLE_OUTPUT)
             t->expected = allocate(t->n, sizeof *t->expected);

@@ -20,9 +20,12 @@ static const plant plants[] = {
     /* the last row is not stored */
     {"gemm/ref.cl", "index >= (size_t)rows * KC_N", "index + KC_N >= (size_t)rows * KC_N", "gemm:m=3,n=5,k=4", "ref"},
     /* one element past the end is written */
-    {"gemm/ref.cl", "c[index] = acc;", "c[index + 1] = c[index] = acc;", "gemm:m=3,n=5,k=4", "ref"},
+    {"gemm/ref.cl", "c + index)", "c + index); KILN_STORE_STORED(acc, c + index + 1)", "gemm:m=3,n=5,k=4", "ref"},
     /* the halo is written */
-    {"conv/ref.cl", "y + KC_OHALO) *", "y + KC_OHALO - 1) *", "conv:n=1,h=3,w=3,ic=2,oc=2,kh=3,kw=3,ohalo=1", "ref"},
+    {"conv/ref.cl", "y + KC_OHALO;", "y + KC_OHALO - 1;", "conv:n=1,h=3,w=3,ic=2,oc=2,kh=3,kw=3,ohalo=1", "ref"},
+    /* stored without rounding */
+    {"dialect.h", "vstore_half_rte", "vstore_half_rtz", "gemm:m=9,n=8,k=40,type=f16", "ref"},
+    {"dialect.h", "(bits + 0x7fff", "(bits + 0x0000", "gemm:m=9,n=8,k=40,type=bf16", "ref"},
     /* points that do not count do */
     {"global_pool/ref.cl", "(mask[point] != 0.0f)", "1", "global_pool:n=2,h=3,w=3,c=2,form=mean,mask=1", "ref"},
 };

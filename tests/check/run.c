@@ -1,14 +1,15 @@
 #include "chain.h"
 #include "check.h"
 #include "context.h"
+#include "number.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Bit patterns of NaNs that no computation gives. */
-#define GUARD_PATTERN  UINT32_C(0x7fc5a5a5)
-#define POISON_PATTERN UINT32_C(0x7fc00bad)
+/* Bit patterns of NaNs that no computation gives, in f32, f16 and bf16. */
+#define GUARD_PATTERN  UINT32_C(0x7fe57fe5)
+#define POISON_PATTERN UINT32_C(0x7fdb7fdb)
 
 enum { LEAST_GUARD_BYTES = 256 };
 
@@ -16,7 +17,8 @@ enum { LEAST_GUARD_BYTES = 256 };
 typedef struct {
     kiln_buffer *buffer;
     uint32_t *image;
-    size_t n, guard; /* words */
+    size_t bytes;
+    size_t n, guard; /* words; what is past `bytes` in the last one stays poison */
 } fenced;
 
 typedef struct {
@@ -46,7 +48,8 @@ static bool complain(const run *r, const char *text) {
 static bool fence(run *r, fenced *f, size_t bytes) {
     const size_t align = kiln__device_caps(r->queue->device)->address_align_bytes;
     f->guard = (align > LEAST_GUARD_BYTES ? align : LEAST_GUARD_BYTES) / sizeof(uint32_t);
-    f->n = bytes / sizeof(uint32_t);
+    f->bytes = bytes;
+    f->n = (bytes + sizeof(uint32_t) - 1) / sizeof(uint32_t);
     f->image = malloc((f->n + 2 * f->guard) * sizeof(uint32_t));
     if (!f->image)
         return complain(r, "out of memory");
@@ -55,12 +58,12 @@ static bool fence(run *r, fenced *f, size_t bytes) {
 }
 
 /* data NULL: poison. */
-static bool put(run *r, fenced *f, const float *data) {
+static bool put(run *r, fenced *f, kiln_type type, const float *data) {
     const size_t all = f->n + 2 * f->guard;
     for (size_t i = 0; i < all; i++)
         f->image[i] = i < f->guard || i >= f->guard + f->n ? GUARD_PATTERN : POISON_PATTERN;
     if (data)
-        memcpy(f->image + f->guard, data, f->n * sizeof(float));
+        kiln__encode(type, data, f->bytes / kiln_type_bytes(type), f->image + f->guard);
     MUST(r, kiln_buffer_write(r->queue, f->buffer, 0, f->image, all * sizeof(uint32_t)));
     return true;
 }
@@ -73,6 +76,12 @@ static bool get(run *r, fenced *f) {
 }
 
 static bool guards_hold(run *r, const fenced *f, const char *name) {
+    const unsigned char *end = (const unsigned char *)(f->image + f->guard) + f->bytes;
+    const uint32_t poison = POISON_PATTERN;
+    if (f->bytes % sizeof poison && memcmp(end, &poison, sizeof poison - f->bytes % sizeof poison) != 0) {
+        fprintf(stderr, "FAILED %s: %s: written just after its memory\n", r->what, name);
+        return false;
+    }
     for (size_t i = 0; i < f->guard; i++)
         if (f->image[i] != GUARD_PATTERN || f->image[f->guard + f->n + i] != GUARD_PATTERN) {
             fprintf(stderr, "FAILED %s: %s: written %s its memory\n", r->what, name,
@@ -106,16 +115,16 @@ static void poison_unread(const run *r, const check_tensor *t, float *data) {
 static bool put_operand(run *r, size_t index) {
     fenced *f = &r->operands[index];
     if (index >= r->data->n_tensors) /* packed */
-        return put(r, f, NULL);
+        return put(r, f, KILN_TYPE_F32, NULL);
     const check_tensor *t = &r->data->tensors[index];
     if (t->operand.role != KILN_ROLE_INPUT)
-        return put(r, f, t->data);
+        return put(r, f, t->operand.type, t->data);
     float *copy = malloc(t->n * sizeof *copy);
     if (!copy)
         return complain(r, "out of memory");
     memcpy(copy, t->data, t->n * sizeof *copy);
     poison_unread(r, t, copy);
-    const bool ok = put(r, f, copy);
+    const bool ok = put(r, f, t->operand.type, copy);
     free(copy);
     return ok;
 }
@@ -132,7 +141,13 @@ static bool is_exact(const kiln_problem *problem, const char *operand) {
     return family->is_exact && family->is_exact(&p);
 }
 
-static bool output_is_right(const run *r, const check_tensor *t, const float *got) {
+static float element(const kiln_operand *o, const void *stored, size_t index) {
+    float x;
+    kiln__decode(o->type, (const char *)stored + index * kiln_type_bytes(o->type), 1, &x);
+    return x;
+}
+
+static bool output_is_right(const run *r, const check_tensor *t, const void *stored) {
     const check_candidate *c = r->candidate;
     const kiln_family *family = kiln__problem_family(c->problem);
     const kiln_tolerance tolerance = family->tolerance(c->problem);
@@ -140,7 +155,9 @@ static bool output_is_right(const run *r, const check_tensor *t, const float *go
     const bool exact = r->data->integers && c->variant->error_factor == 0 && is_exact(c->problem, t->operand.name);
     size_t n_wrong = 0, first = 0;
     for (size_t i = 0; i < t->n; i++) {
-        const double expected = t->expected[i], error = fabs(got[i] - expected);
+        const double whole = (double)kiln__stored_value(t->operand.type, (float)t->expected[i]);
+        const double expected = exact ? whole : t->expected[i],
+                     error = fabs(element(&t->operand, stored, i) - expected);
         /* integers reach 2 in magnitude, the tolerance is for 1 */
         const double allowed = factor * ((r->data->integers ? 4 : 1) * tolerance.abs + tolerance.rel * fabs(expected));
         const bool right = exact || check_in_halo(&t->operand, i) ? error == 0 : error <= allowed;
@@ -149,7 +166,7 @@ static bool output_is_right(const run *r, const check_tensor *t, const float *go
     }
     if (n_wrong)
         fprintf(stderr, "FAILED %s: %s: %zu of %zu elements are wrong, the first at %zu: %.9g instead of %.9g%s\n",
-                r->what, t->operand.name, n_wrong, t->n, first, got[first], t->expected[first],
+                r->what, t->operand.name, n_wrong, t->n, first, element(&t->operand, stored, first), t->expected[first],
                 check_in_halo(&t->operand, first) ? " (halo)"
                 : exact                           ? " (must be exact)"
                                                   : "");
@@ -169,7 +186,7 @@ static bool check_operand(run *r, size_t index, uint32_t **before) {
         if (memcmp(sent, f->image + f->guard, f->n * sizeof *sent) != 0)
             ok = complain(r, "an input was written to");
     } else if (ok && !packed) {
-        ok = output_is_right(r, &r->data->tensors[index], (const float *)(f->image + f->guard));
+        ok = output_is_right(r, &r->data->tensors[index], f->image + f->guard);
         if (ok && !*before) {
             *before = malloc(f->n * sizeof **before);
             if (*before)
@@ -205,7 +222,7 @@ static bool run_once(run *r, const kiln_lowering *l, bool prepare, uint32_t *bef
     for (size_t i = 0; i < l->n_operands; i++)
         if ((prepare || l->operands[i].role != KILN_ROLE_PACKED) && !put_operand(r, i))
             return false;
-    if (r->workspace.buffer && !put(r, &r->workspace, NULL))
+    if (r->workspace.buffer && !put(r, &r->workspace, KILN_TYPE_F32, NULL))
         return false;
     if (prepare)
         MUST(r, kiln_binding_prepare(r->binding));
