@@ -2,6 +2,7 @@
 #include "epilogue_fields.h"
 #include "matrix.h"
 #include "status.h"
+#include "types.h"
 
 /* ---- fields ---- */
 
@@ -18,8 +19,6 @@ static const kiln_token forms[] = {{"scale", -1, SCALE, "a scale"},
 static const kiln_token gates[] = {
     {"none", -1, 0, "the scale as it is"}, {"sigmoid", -1, 1, "1 / (1 + e^-scale)"}, {0}};
 
-static const kiln_token types[] = {{"f32", -1, KILN_TYPE_F32, "single precision"}, {0}};
-
 static const kiln_field fields[N_FIELDS] = {
     [N] = {"n", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 32768, .help = "items of the batch"},
     [H] = {"h", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 4096, .help = "rows of the board"},
@@ -30,7 +29,8 @@ static const kiln_field fields[N_FIELDS] = {
                .help = "rows and columns around the output's board: not written, the caller keeps them zero"},
     [FORM] = {"form", KILN_FIELD_ENUM, KILN_FIELD_REQUIRED, SCALE, .tokens = forms, .help = "what the gates hold"},
     [GATE] = {"gate", KILN_FIELD_ENUM, 0, 0, .tokens = gates, .help = "what a scale goes through"},
-    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = types, .help = "of every operand"},
+    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = kiln__type_tokens,
+              .help = "of every operand but the weights for each channel, which are f32"},
     [EP] = {"ep", KILN_FIELD_SET, 0, 0, .tokens = kiln__epilogue_tokens,
             .allowed = KILN_EP_RES | KILN_EP_SUM | KILN_EP_BN | KILN_EP_ACT_MASK | KILN_EP_MASK,
             .help = "epilogue, in this order"},
@@ -58,13 +58,13 @@ static kiln_status check(const kiln_problem *p) {
 
 static void operands(const kiln_problem *p, kiln_lowering *l) {
     const int64_t *v = p->v;
-    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
-                                               v[H] + 2 * v[IHALO], v[W] + 2 * v[IHALO], v[C]);
+    const kiln_type type = (kiln_type)v[TYPE];
+    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, type, "n,h,w,c", v[N], v[H] + 2 * v[IHALO],
+                                               v[W] + 2 * v[IHALO], v[C]);
     l->operands[input].halo = v[IHALO];
-    kiln__lower_operand(l, "gates", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,c", v[N],
-                        v[FORM] == SCALE_SHIFT ? 2 * v[C] : v[C]);
-    kiln__epilogue_operands(l, v[TYPE], v[EP], true, v[N], v[H], v[W], v[C]);
-    const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
+    kiln__lower_operand(l, "gates", KILN_ROLE_INPUT, type, "n,c", v[N], v[FORM] == SCALE_SHIFT ? 2 * v[C] : v[C]);
+    kiln__epilogue_operands(l, type, v[EP], true, v[N], v[H], v[W], v[C]);
+    const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, type, "n,h,w,c", v[N],
                                                 v[H] + 2 * v[OHALO], v[W] + 2 * v[OHALO], v[C]);
     l->operands[output].halo = v[OHALO];
 }
@@ -79,6 +79,7 @@ static uint32_t unit(const kiln_problem *p, const kiln_embed *source, kiln_lower
     const uint32_t u = kiln__lower_unit(l, source);
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
         kiln__lower_define(l, u, constants[i].name, p->v[constants[i].field]);
+    kiln__type_define(l, u, p->v[TYPE]);
     kiln__epilogue_define(l, u, p->v[EP]);
     return u;
 }
@@ -172,8 +173,7 @@ static double flops(const kiln_problem *p) {
 }
 
 static kiln_tolerance tolerance(const kiln_problem *p) {
-    (void)p;
-    return kiln__sum_tolerance(2);
+    return kiln__type_tolerance(kiln__sum_tolerance(2), p->v[TYPE]);
 }
 
 static bool is_exact(const kiln_problem *p) {

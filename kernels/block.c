@@ -1,6 +1,7 @@
 #include "epilogue_fields.h"
 #include "matrix.h"
 #include "status.h"
+#include "types.h"
 #include "winograd.h"
 #include <float.h>
 #include <inttypes.h>
@@ -24,8 +25,6 @@ static const kiln_token activations[] = {{"none", -1, KILN_ACT_identity, "none"}
 #undef TOKEN
                                              {0}};
 
-static const kiln_token types[] = {{"f32", -1, KILN_TYPE_F32, "single precision"}, {0}};
-
 static const kiln_field fields[N_FIELDS] = {
     [N] = {"n", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 32768, .help = "items of the batch"},
     [H] = {"h", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 4096, .help = "rows of the board"},
@@ -34,7 +33,8 @@ static const kiln_field fields[N_FIELDS] = {
     [SE] = {"se", KILN_FIELD_ENUM, 0, NONE, .tokens = se_forms, .help = "between the second convolution and the sum"},
     [R] = {"r", KILN_FIELD_INT, 0, 0, 0, 65536, .help = "channels between the two layers of se"},
     [ACT] = {"act", KILN_FIELD_ENUM, 0, KILN_ACT_relu, .tokens = activations, .help = "both activations"},
-    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = types, .help = "of every operand"},
+    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = kiln__type_tokens,
+              .help = "of every operand but the biases, which are f32"},
 };
 
 enum { MAX_ELEMS = INT32_MAX - 65536, WIDEST_PANEL = 64, TAPS = 9 };
@@ -65,19 +65,19 @@ static kiln_status check(const kiln_problem *p) {
 static void operands(const kiln_problem *p, kiln_lowering *l) {
     static const char *const weights[] = {"weights1", "weights2"}, *const biases[] = {"bias1", "bias2"};
     const int64_t *v = p->v;
-    kiln__lower_operand(l, "input", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w,c", v[N], v[H], v[W], v[C]);
+    const kiln_type type = (kiln_type)v[TYPE];
+    kiln__lower_operand(l, "input", KILN_ROLE_INPUT, type, "n,h,w,c", v[N], v[H], v[W], v[C]);
     for (int i = 0; i < 2; i++) {
-        kiln__lower_operand(l, weights[i], KILN_ROLE_WEIGHT, KILN_TYPE_F32, "kh,kw,ic,oc", INT64_C(3), INT64_C(3), v[C],
-                            v[C]);
+        kiln__lower_operand(l, weights[i], KILN_ROLE_WEIGHT, type, "kh,kw,ic,oc", INT64_C(3), INT64_C(3), v[C], v[C]);
         kiln__lower_operand(l, biases[i], KILN_ROLE_WEIGHT, KILN_TYPE_F32, "c", v[C]);
     }
     if (v[SE] != NONE) {
-        kiln__lower_operand(l, "w1", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "c,r", v[C], v[R]);
+        kiln__lower_operand(l, "w1", KILN_ROLE_WEIGHT, type, "c,r", v[C], v[R]);
         kiln__lower_operand(l, "b1", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "r", v[R]);
-        kiln__lower_operand(l, "w2", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "r,gate", v[R], gates_of(p));
+        kiln__lower_operand(l, "w2", KILN_ROLE_WEIGHT, type, "r,gate", v[R], gates_of(p));
         kiln__lower_operand(l, "b2", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "gate", gates_of(p));
     }
-    kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "n,h,w,c", v[N], v[H], v[W], v[C]);
+    kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, type, "n,h,w,c", v[N], v[H], v[W], v[C]);
 }
 
 static uint32_t operand(const kiln_lowering *l, const char *name) {
@@ -92,8 +92,8 @@ static kiln_part *lower_conv(const kiln_problem *p, const char *variant, int64_t
     char ep_text[KILN_MAX_EP_TEXT];
     kiln__epilogue_print(ep, ep_text);
     kiln_part *part = kiln__lower_part(
-        l, variant, "conv:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",ic=%" PRId64 ",oc=%" PRId64 ",kh=3,kw=3%s", v[N],
-        v[H], v[W], v[C], v[C], ep_text);
+        l, variant, "conv:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",ic=%" PRId64 ",oc=%" PRId64 ",kh=3,kw=3,type=%s%s",
+        v[N], v[H], v[W], v[C], v[C], kiln_type_name((kiln_type)v[TYPE]), ep_text);
     kiln__part_operand(part, "weights", operand(l, weights));
     kiln__part_operand(part, "bias", operand(l, bias));
     return part;
@@ -104,15 +104,15 @@ static void lower_se(const kiln_problem *p, const char *variant, int64_t ep, siz
     char ep_text[KILN_MAX_EP_TEXT];
     kiln__epilogue_print(ep, ep_text);
     kiln_part *part = kiln__lower_part(
-        l, variant, "se_block:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",c=%" PRId64 ",r=%" PRId64 ",form=%s%s", v[N],
-        v[H], v[W], v[C], v[R], se_forms[v[SE]].name, ep_text);
+        l, variant, "se_block:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",c=%" PRId64 ",r=%" PRId64 ",form=%s,type=%s%s",
+        v[N], v[H], v[W], v[C], v[R], se_forms[v[SE]].name, kiln_type_name((kiln_type)v[TYPE]), ep_text);
     kiln__part_workspace(part, "input", input);
     kiln__part_operand(part, "residual", operand(l, "input"));
 }
 
 static kiln_status lower_parts(const kiln_problem *p, const char *variant, kiln_lowering *l) {
     const int64_t *v = p->v, act = v[ACT] << KILN_EP_ACT_SHIFT;
-    const size_t board_bytes = (size_t)(v[N] * v[H] * v[W] * v[C]) * sizeof(float);
+    const size_t board_bytes = (size_t)(v[N] * v[H] * v[W] * v[C]) * kiln_type_bytes((kiln_type)v[TYPE]);
     const size_t middle = kiln__lower_scratch(l, board_bytes);
     kiln_part *part = lower_conv(p, variant, KILN_EP_BIAS | act, "weights1", "bias1", l);
     kiln__part_workspace(part, "output", middle);
@@ -157,13 +157,15 @@ static double flops(const kiln_problem *p) {
 }
 
 /* Weights are of the size 1 / sqrt(depth) (has_layers), so a sum is off by its tolerance over that. Both convolutions
- * are, and hand it on at its size; the gates are off as much as what they are made of, and by the mean's roundings. */
+ * are, and hand it on at its size; the gates are off as much as what they are made of, and by the mean's roundings.
+ * What is stored in between reaches about 2. */
 static kiln_tolerance tolerance(const kiln_problem *p) {
     const int64_t depth = TAPS * p->v[C];
     const kiln_tolerance sum = kiln__sum_tolerance(depth);
     const double convs = 2 * sum.abs / sqrt((double)depth);
     const double gates = p->v[SE] ? 2 * convs + FLT_EPSILON * (double)(p->v[H] + p->v[W]) : 0;
-    return (kiln_tolerance){.abs = convs + gates, .rel = sum.rel};
+    const double stored = (p->v[SE] ? 8 : 2) * kiln__type_rounding(p->v[TYPE]);
+    return kiln__type_tolerance((kiln_tolerance){.abs = convs + gates + stored, .rel = sum.rel}, p->v[TYPE]);
 }
 
 const kiln_family kiln__family_block = {

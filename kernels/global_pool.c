@@ -1,6 +1,7 @@
 #include "embedded.h"
 #include "family.h"
 #include "status.h"
+#include "types.h"
 #include <float.h>
 #include <math.h>
 
@@ -21,8 +22,6 @@ static const kiln_token forms[] = {{"mean", -1, MEAN, "mean"},
                                    {"katago_value", -1, KATAGO_VALUE, "mean, mean scaled by board size, by its square"},
                                    {0}};
 
-static const kiln_token types[] = {{"f32", -1, KILN_TYPE_F32, "single precision"}, {0}};
-
 static const kiln_field fields[N_FIELDS] = {
     [N] = {"n", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 32768, .help = "items of the batch"},
     [H] = {"h", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 4096, .help = "rows of the board"},
@@ -31,7 +30,7 @@ static const kiln_field fields[N_FIELDS] = {
     [FORM] = {"form", KILN_FIELD_ENUM, KILN_FIELD_REQUIRED, MEAN, .tokens = forms, .help = "what is kept of a channel"},
     [MASK] = {"mask", KILN_FIELD_INT, 0, 0, 0, 1, .help = "1: points whose mask is 0 do not count"},
     [IHALO] = {"ihalo", KILN_FIELD_INT, 0, 0, 0, 8, .help = "rows and columns around the input's board, not read"},
-    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = types, .help = "of every operand"},
+    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = kiln__type_tokens, .help = "of every operand"},
 };
 
 enum { MAX_ELEMS = INT32_MAX - 65536 };
@@ -54,12 +53,13 @@ static kiln_status check(const kiln_problem *p) {
 
 static void operands(const kiln_problem *p, kiln_lowering *l) {
     const int64_t *v = p->v;
-    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
-                                               v[H] + 2 * v[IHALO], v[W] + 2 * v[IHALO], v[C]);
+    const kiln_type type = (kiln_type)v[TYPE];
+    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, type, "n,h,w,c", v[N], v[H] + 2 * v[IHALO],
+                                               v[W] + 2 * v[IHALO], v[C]);
     l->operands[input].halo = v[IHALO];
     if (v[MASK])
-        kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w", v[N], v[H], v[W]);
-    kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "n,c", v[N], parts(p) * v[C]);
+        kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, type, "n,h,w", v[N], v[H], v[W]);
+    kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, type, "n,c", v[N], parts(p) * v[C]);
 }
 
 /* The batch is no constant of the program: one binary serves every batch size. */
@@ -71,6 +71,7 @@ static uint32_t unit(const kiln_problem *p, const kiln_embed *source, kiln_lower
     kiln__lower_define(l, u, "KC_FORM", p->v[FORM]);
     kiln__lower_define(l, u, "KC_MASK", p->v[MASK]);
     kiln__lower_define(l, u, "KC_IHALO", p->v[IHALO]);
+    kiln__type_define(l, u, p->v[TYPE]);
     return u;
 }
 
@@ -94,7 +95,8 @@ static bool vec_width(const kiln_config *c, const kiln_problem *p, const kiln_ca
 static const kiln_rule vec_rules[] = {{"vw is wider than the device's vectors", 1u << VW, vec_width}, {0}};
 
 static const char *vec_reject(const kiln_problem *p, const kiln_caps *caps) {
-    (void)p;
+    if (p->v[TYPE] != KILN_TYPE_F32)
+        return "takes f32 only";
     if (caps->kind != KILN_DEVICE_CPU)
         return "needs a CPU device";
     if (caps->language != KILN_LANGUAGE_OPENCL)
@@ -163,8 +165,9 @@ static double flops(const kiln_problem *p) {
 static kiln_tolerance tolerance(const kiln_problem *p) {
     const double size = fabs(sqrt((double)(p->v[H] * p->v[W])) - 14.0) / 10.0;
     const double scale = fmax(fmax(1.0, size), size * size);
-    return (kiln_tolerance){.abs = scale * FLT_EPSILON * ((double)(p->v[H] + p->v[W]) / 2.0 + 16.0),
-                            .rel = 16.0 * FLT_EPSILON};
+    const kiln_tolerance sums = {.abs = scale * FLT_EPSILON * ((double)(p->v[H] + p->v[W]) / 2.0 + 16.0),
+                                 .rel = 16.0 * FLT_EPSILON};
+    return kiln__type_tolerance(sums, p->v[TYPE]);
 }
 
 static bool is_exact(const kiln_problem *p) {

@@ -2,8 +2,10 @@
 #include "epilogue_fields.h"
 #include "matrix.h"
 #include "status.h"
+#include "types.h"
 #include <float.h>
 #include <inttypes.h>
+#include <math.h>
 
 /* ---- fields ---- */
 
@@ -14,8 +16,6 @@ enum { SCALE = 1, SCALE_SHIFT };
 
 static const kiln_token forms[] = {
     {"scale", -1, SCALE, "a scale"}, {"scale_shift", -1, SCALE_SHIFT, "scales, then shifts"}, {0}};
-
-static const kiln_token types[] = {{"f32", -1, KILN_TYPE_F32, "single precision"}, {0}};
 
 static const kiln_field fields[N_FIELDS] = {
     [N] = {"n", KILN_FIELD_INT, KILN_FIELD_REQUIRED, 0, 1, 32768, .help = "items of the batch"},
@@ -28,7 +28,8 @@ static const kiln_field fields[N_FIELDS] = {
                .help = "rows and columns around the output's board: not written, the caller keeps them zero"},
     [FORM] = {"form", KILN_FIELD_ENUM, KILN_FIELD_REQUIRED, SCALE, .tokens = forms, .help = "what the gates are"},
     [MASK] = {"mask", KILN_FIELD_INT, 0, 0, 0, 1, .help = "1: points whose mask is 0 do not count in the mean"},
-    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = types, .help = "of every operand"},
+    [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = kiln__type_tokens,
+              .help = "of every operand but b1, b2 and the weights for each channel, which are f32"},
     [EP] = {"ep", KILN_FIELD_SET, 0, 0, .tokens = kiln__epilogue_tokens,
             .allowed = KILN_EP_RES | KILN_EP_SUM | KILN_EP_BN | KILN_EP_ACT_MASK | KILN_EP_MASK,
             .help = "epilogue, in this order; its mask is the same operand"},
@@ -65,17 +66,18 @@ static kiln_status check(const kiln_problem *p) {
 
 static void operands(const kiln_problem *p, kiln_lowering *l) {
     const int64_t *v = p->v;
-    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
-                                               v[H] + 2 * v[IHALO], v[W] + 2 * v[IHALO], v[C]);
+    const kiln_type type = (kiln_type)v[TYPE];
+    const uint32_t input = kiln__lower_operand(l, "input", KILN_ROLE_INPUT, type, "n,h,w,c", v[N], v[H] + 2 * v[IHALO],
+                                               v[W] + 2 * v[IHALO], v[C]);
     l->operands[input].halo = v[IHALO];
     if (v[MASK] || (v[EP] & KILN_EP_MASK))
-        kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, KILN_TYPE_F32, "n,h,w", v[N], v[H], v[W]);
-    kiln__lower_operand(l, "w1", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "c,r", v[C], v[R]);
+        kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, type, "n,h,w", v[N], v[H], v[W]);
+    kiln__lower_operand(l, "w1", KILN_ROLE_WEIGHT, type, "c,r", v[C], v[R]);
     kiln__lower_operand(l, "b1", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "r", v[R]);
-    kiln__lower_operand(l, "w2", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "r,gate", v[R], gates_of(p));
+    kiln__lower_operand(l, "w2", KILN_ROLE_WEIGHT, type, "r,gate", v[R], gates_of(p));
     kiln__lower_operand(l, "b2", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "gate", gates_of(p));
-    kiln__epilogue_operands(l, v[TYPE], v[EP] & ~(int64_t)KILN_EP_MASK, true, v[N], v[H], v[W], v[C]);
-    const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, KILN_TYPE_F32, "n,h,w,c", v[N],
+    kiln__epilogue_operands(l, type, v[EP] & ~(int64_t)KILN_EP_MASK, true, v[N], v[H], v[W], v[C]);
+    const uint32_t output = kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, type, "n,h,w,c", v[N],
                                                 v[H] + 2 * v[OHALO], v[W] + 2 * v[OHALO], v[C]);
     l->operands[output].halo = v[OHALO];
 }
@@ -94,6 +96,7 @@ static uint32_t unit(const kiln_problem *p, const kiln_embed *source, kiln_lower
     const uint32_t u = kiln__lower_unit(l, source);
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
         kiln__lower_define(l, u, constants[i].name, p->v[constants[i].field]);
+    kiln__type_define(l, u, p->v[TYPE]);
     kiln__epilogue_define(l, u, p->v[EP]);
     return u;
 }
@@ -210,25 +213,27 @@ static kiln_status lower_parts(const kiln_problem *p, const char *variant, kiln_
     const int64_t *v = p->v;
     char ep[KILN_MAX_EP_TEXT];
     kiln__epilogue_print(v[EP], ep);
-    const size_t mean = kiln__lower_scratch(l, (size_t)(v[N] * v[C]) * sizeof(float));
-    const size_t z = kiln__lower_scratch(l, (size_t)(v[N] * v[R]) * sizeof(float));
-    const size_t gates = kiln__lower_scratch(l, (size_t)(v[N] * gates_of(p)) * sizeof(float));
+    const char *type = kiln_type_name((kiln_type)v[TYPE]);
+    const size_t elem_bytes = kiln_type_bytes((kiln_type)v[TYPE]);
+    const size_t mean = kiln__lower_scratch(l, (size_t)(v[N] * v[C]) * elem_bytes);
+    const size_t z = kiln__lower_scratch(l, (size_t)(v[N] * v[R]) * elem_bytes);
+    const size_t gates = kiln__lower_scratch(l, (size_t)(v[N] * gates_of(p)) * elem_bytes);
 
     kiln_part *part = kiln__lower_part(l, variant,
                                        "global_pool:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",c=%" PRId64
-                                       ",form=mean,mask=%" PRId64 ",ihalo=%" PRId64,
-                                       v[N], v[H], v[W], v[C], v[MASK], v[IHALO]);
+                                       ",form=mean,mask=%" PRId64 ",ihalo=%" PRId64 ",type=%s",
+                                       v[N], v[H], v[W], v[C], v[MASK], v[IHALO], type);
     kiln__part_workspace(part, "output", mean);
 
-    part =
-        kiln__lower_part(l, variant, "gemm:m=%" PRId64 ",n=%" PRId64 ",k=%" PRId64 ",ep=bias+relu", v[N], v[R], v[C]);
+    part = kiln__lower_part(l, variant, "gemm:m=%" PRId64 ",n=%" PRId64 ",k=%" PRId64 ",type=%s,ep=bias+relu", v[N],
+                            v[R], v[C], type);
     kiln__part_workspace(part, "a", mean);
     kiln__part_operand(part, "b", operand(l, "w1"));
     kiln__part_operand(part, "bias", operand(l, "b1"));
     kiln__part_workspace(part, "c", z);
 
-    part =
-        kiln__lower_part(l, variant, "gemm:m=%" PRId64 ",n=%" PRId64 ",k=%" PRId64 ",ep=bias", v[N], gates_of(p), v[R]);
+    part = kiln__lower_part(l, variant, "gemm:m=%" PRId64 ",n=%" PRId64 ",k=%" PRId64 ",type=%s,ep=bias", v[N],
+                            gates_of(p), v[R], type);
     kiln__part_workspace(part, "a", z);
     kiln__part_operand(part, "b", operand(l, "w2"));
     kiln__part_operand(part, "bias", operand(l, "b2"));
@@ -236,8 +241,8 @@ static kiln_status lower_parts(const kiln_problem *p, const char *variant, kiln_
 
     part = kiln__lower_part(l, variant,
                             "affine:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",c=%" PRId64 ",ihalo=%" PRId64
-                            ",ohalo=%" PRId64 ",form=%s,gate=sigmoid%s",
-                            v[N], v[H], v[W], v[C], v[IHALO], v[OHALO], forms[v[FORM] - SCALE].name, ep);
+                            ",ohalo=%" PRId64 ",form=%s,gate=sigmoid,type=%s%s",
+                            v[N], v[H], v[W], v[C], v[IHALO], v[OHALO], forms[v[FORM] - SCALE].name, type, ep);
     kiln__part_workspace(part, "gates", gates);
     return KILN_OK;
 }
@@ -281,11 +286,14 @@ static double flops(const kiln_problem *p) {
     return (double)v[N] * (2.0 * (double)(v[H] * v[W] * v[C]) + 2.0 * (double)v[R] * (double)(v[C] + gates_of(p)));
 }
 
-/* The roundings of the mean (global_pool.c), of the two sums and of what their errors become in the second: for weights
- * up to 1, a mean off by e makes z off by about e sqrt(c), and the gates by e sqrt(c r). */
+/* Weights are of the size 1 / sqrt(depth) (has_layers), so a sum is off by its tolerance over that, and hands on what
+ * its inputs are off by at its size. Those are the roundings of the mean (global_pool.c) and, where the parts of a
+ * chain store them, of mean, z and gates, which reach about 1, 1 and 2. */
 static kiln_tolerance tolerance(const kiln_problem *p) {
-    const kiln_tolerance sums = kiln__sum_tolerance(p->v[C] + p->v[R]);
-    return (kiln_tolerance){.abs = sums.abs + FLT_EPSILON * (double)(p->v[H] + p->v[W]), .rel = sums.rel};
+    const kiln_tolerance squeeze = kiln__sum_tolerance(p->v[C]), excite = kiln__sum_tolerance(p->v[R]);
+    const double sums = squeeze.abs / sqrt((double)p->v[C]) + excite.abs / sqrt((double)p->v[R]);
+    const double abs = sums + FLT_EPSILON * (double)(p->v[H] + p->v[W]) + 4 * kiln__type_rounding(p->v[TYPE]);
+    return kiln__type_tolerance((kiln_tolerance){.abs = abs, .rel = squeeze.rel}, p->v[TYPE]);
 }
 
 const kiln_family kiln__family_se_block = {
@@ -295,4 +303,5 @@ const kiln_family kiln__family_se_block = {
     .operands = operands,
     .flops = flops,
     .tolerance = tolerance,
+    .has_layers = true,
 };

@@ -35,28 +35,29 @@
 #define GATES (KC_FORM == 3 ? 2 * KC_C : KC_C)
 
 KILN_KERNEL(affine_ref, 64, 1, 1)
-(KILN_GLOBAL const float *input, KILN_GLOBAL const float *KILN_RESTRICT gates, KILN_EPILOGUE_PARAMS
- KILN_GLOBAL float *output, int points) {
+(KILN_GLOBAL const KILN_STORED *input, KILN_GLOBAL const KILN_STORED *KILN_RESTRICT gates, KILN_EPILOGUE_PARAMS
+ KILN_GLOBAL KILN_STORED *output, int points) {
     const size_t index = KILN_GLOBAL_X();
     if (index >= (size_t)points * KC_C)
         return;
     const int channel = (int)(index % KC_C), point = (int)(index / KC_C);
     const int item = point / (KC_H * KC_W), y = point / KC_W % KC_H, x = point % KC_W;
-    KILN_GLOBAL const float *gate = gates + (size_t)item * GATES + channel;
+    KILN_GLOBAL const KILN_STORED *gate = gates + (size_t)item * GATES + channel;
 
     const size_t row = (size_t)item * (KC_H + 2 * KC_IHALO) + y + KC_IHALO;
-    float value = input[(row * (KC_W + 2 * KC_IHALO) + x + KC_IHALO) * KC_C + channel];
+    float value = KILN_LOAD_STORED(input + (row * (KC_W + 2 * KC_IHALO) + x + KC_IHALO) * KC_C + channel);
 #if KC_FORM != 2
+    const float scale = KILN_LOAD_STORED(gate);
 #if KC_GATE
-    value = value * KILN_SIGMOID(float, gate[0]);
+    value = value * KILN_SIGMOID(float, scale);
 #else
-    value = value * gate[0];
+    value = value * scale;
 #endif
 #endif
 #if KC_FORM != 1
-    value = value + gate[GATES - KC_C];
+    value = value + KILN_LOAD_STORED(gate + GATES - KC_C);
 #endif
     KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, value, item, point, channel, KC_C);
-    output[(((size_t)item * (KC_H + 2 * KC_OHALO) + y + KC_OHALO) * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_C +
-           channel] = value;
+    const size_t to = (size_t)item * (KC_H + 2 * KC_OHALO) + y + KC_OHALO;
+    KILN_STORE_STORED(value, output + (to * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_C + channel);
 }

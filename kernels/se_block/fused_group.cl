@@ -45,33 +45,33 @@
 #define PADDED_W (KC_W + 2 * KC_IHALO)
 
 #if KC_MASK
-#define MASK_PARAM      KILN_GLOBAL const float *KILN_RESTRICT mask,
-#define ON_BOARD(point) (mask[point] != 0.0f)
+#define MASK_PARAM      KILN_GLOBAL const KILN_STORED *KILN_RESTRICT mask,
+#define ON_BOARD(point) (KILN_LOAD_STORED(mask + (point)) != 0.0f)
 #else
 #define MASK_PARAM
 #define ON_BOARD(point) 1
 #endif
 
 /* One element of in w + b. */
-KILN_INLINE float dense(KILN_LOCAL const float *in, KILN_GLOBAL const float *w, KILN_GLOBAL const float *b, int j,
+KILN_INLINE float dense(KILN_LOCAL const float *in, KILN_GLOBAL const KILN_STORED *w, KILN_GLOBAL const float *b, int j,
                         int depth, int width) {
     float acc = b[j];
     for (int k = 0; k < depth; k++)
-        acc = KILN_FMA(in[k], w[(size_t)k * width + j], acc);
+        acc = KILN_FMA(in[k], KILN_LOAD_STORED(w + (size_t)k * width + j), acc);
     return acc;
 }
 
 KILN_KERNEL(se_block_fused_group, KP_GROUP, 1, 1)
-(KILN_GLOBAL const float *input, MASK_PARAM KILN_GLOBAL const float *KILN_RESTRICT w1,
- KILN_GLOBAL const float *KILN_RESTRICT b1, KILN_GLOBAL const float *KILN_RESTRICT w2,
- KILN_GLOBAL const float *KILN_RESTRICT b2, KILN_EPILOGUE_PARAMS KILN_GLOBAL float *output
+(KILN_GLOBAL const KILN_STORED *input, MASK_PARAM KILN_GLOBAL const KILN_STORED *KILN_RESTRICT w1,
+ KILN_GLOBAL const float *KILN_RESTRICT b1, KILN_GLOBAL const KILN_STORED *KILN_RESTRICT w2,
+ KILN_GLOBAL const float *KILN_RESTRICT b2, KILN_EPILOGUE_PARAMS KILN_GLOBAL KILN_STORED *output
  KILN_DYNAMIC_LOCAL_ARG(float, scratch)) {
     KILN_DYNAMIC_LOCAL(float, scratch);
     KILN_LOCAL float *mean = scratch;
     KILN_LOCAL float *z = mean + KC_C;
     KILN_LOCAL float *gates = z + KC_R;
     const int item = KILN_GROUP_X(), local_item = KILN_ITEM_X();
-    KILN_GLOBAL const float *board =
+    KILN_GLOBAL const KILN_STORED *board =
         input + (((size_t)item * (KC_H + 2 * KC_IHALO) + KC_IHALO) * PADDED_W + KC_IHALO) * KC_C;
 
     for (int channel = local_item; channel < KC_C; channel += KP_GROUP) {
@@ -82,7 +82,7 @@ KILN_KERNEL(se_block_fused_group, KP_GROUP, 1, 1)
             for (int x = 0; x < KC_W; x++)
                 if (ON_BOARD((size_t)item * (KC_H * KC_W) + y * KC_W + x)) {
                     count++;
-                    row += board[(y * PADDED_W + x) * KC_C + channel];
+                    row += KILN_LOAD_STORED(board + (y * PADDED_W + x) * KC_C + channel);
                 }
             sum += row;
         }
@@ -102,11 +102,11 @@ KILN_KERNEL(se_block_fused_group, KP_GROUP, 1, 1)
     for (int e = local_item; e < KC_H * KC_W * KC_C; e += KP_GROUP) {
         const int channel = e % KC_C, y = e / KC_C / KC_W, x = e / KC_C % KC_W;
         const int point = (item * KC_H + y) * KC_W + x;
-        float value = board[(y * PADDED_W + x) * KC_C + channel] * gates[channel];
+        float value = KILN_LOAD_STORED(board + (y * PADDED_W + x) * KC_C + channel) * gates[channel];
         if (KC_FORM == 2)
             value = value + gates[GATES - KC_C + channel];
         KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, value, item, point, channel, KC_C);
         const size_t row = (size_t)item * (KC_H + 2 * KC_OHALO) + y + KC_OHALO;
-        output[(row * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_C + channel] = value;
+        KILN_STORE_STORED(value, output + (row * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_C + channel);
     }
 }

@@ -168,6 +168,12 @@ static const char *const problems[] = {
     "global_pool:n=2,h=9,w=9,c=32,form=mean_max_std,mask=1,ihalo=1",
     "se_block:n=2,h=9,w=9,c=256,r=64,form=scale,ep=res+relu",
     "se_block:n=2,h=9,w=9,c=33,r=5,ihalo=1,form=scale_shift,mask=1,ep=res+sum+bn+mish+mask",
+    "affine:n=2,h=9,w=9,c=32,form=scale_shift,gate=sigmoid,type=f16,ep=res+relu+mask",
+    "affine:n=2,h=9,w=9,c=32,form=scale_shift,gate=sigmoid,type=bf16,ep=res+relu+mask",
+    "global_pool:n=2,h=9,w=9,c=32,form=mean_max_std,mask=1,type=f16",
+    "global_pool:n=2,h=9,w=9,c=32,form=katago,mask=1,type=bf16",
+    "se_block:n=2,h=9,w=9,c=33,r=5,ihalo=1,form=scale_shift,mask=1,type=f16,ep=res+sum+bn+mish+mask",
+    "se_block:n=2,h=9,w=9,c=33,r=5,ihalo=1,form=scale_shift,mask=1,type=bf16,ep=res+sum+bn+mish+mask",
 };
 
 /* A GPU of today, so that guesses are those a CUDA device gets. */

@@ -27,7 +27,8 @@ static const plant plants[] = {
     {"dialect.h", "vstore_half_rte", "vstore_half_rtz", "gemm:m=9,n=8,k=40,type=f16", "ref"},
     {"dialect.h", "(bits + 0x7fff", "(bits + 0x0000", "gemm:m=9,n=8,k=40,type=bf16", "ref"},
     /* points that do not count do */
-    {"global_pool/ref.cl", "(mask[point] != 0.0f)", "1", "global_pool:n=2,h=3,w=3,c=2,form=mean,mask=1", "ref"},
+    {"global_pool/ref.cl", "(KILN_LOAD_STORED(mask + (point)) != 0.0f)", "1",
+     "global_pool:n=2,h=3,w=3,c=2,form=mean,mask=1", "ref"},
 };
 
 static void copy_file(const char *root, const char *name, const char *folder, const plant *p) {

@@ -3,6 +3,7 @@
 #include "epilogue_fields.h"
 #include "family.h"
 #include "testing.h"
+#include "types.h"
 
 static kiln_context *context;
 static uint64_t state = 1;
@@ -74,6 +75,9 @@ static void any_problem(char *text, size_t capacity) {
         snprintf(text, capacity, "global_pool:n=%u,h=%u,w=%u,c=%u,form=%s,mask=%u,ihalo=%u", extent(32), extent(40),
                  extent(40), extent(600), forms[below(6)], (unsigned)below(2), (unsigned)below(9));
     }
+    static const char *const types[] = {"", ",type=f16", ",type=bf16"};
+    const size_t length = strlen(text);
+    snprintf(text + length, capacity - length, "%s", types[below(3)]);
 }
 
 static void check_step(const kiln_step *s, const kiln_lowering *l, const kiln_caps *caps) {
@@ -136,6 +140,11 @@ static void check_variant(const kiln_variant *v, const kiln_problem *p, const ki
         check_step(&l.prepare[i], &l, caps);
     for (size_t i = 0; i < l.n_run; i++)
         check_step(&l.run[i], &l, caps);
+    for (size_t i = 0; i < l.n_operands; i++) { /* vectors of weights are f32, the rest is of the problem's type */
+        const kiln_operand *o = &l.operands[i];
+        const bool is_vector = o->role == KILN_ROLE_WEIGHT && o->rank == 1;
+        CHECK(o->role == KILN_ROLE_PACKED || o->type == (is_vector ? KILN_TYPE_F32 : kiln__problem_type(p)));
+    }
     const kiln_family *f = kiln__problem_family(p);
     CHECK(f->flops(p) > 0 && f->tolerance(p).abs > 0 && kiln__lowering_bytes(&l) > 0);
 }
