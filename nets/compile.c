@@ -173,13 +173,31 @@ static kiln_status make_graph(kiln_session *s, kiln_made_bucket *m) {
     return kiln_graph_end(m->graph);
 }
 
+/* ---- layout ---- */
+
+/* Records decide where they decide about plans too: what is forced or a reference has the usual halos. */
+static kiln_status make_layout(kiln_session *s, kiln_made_bucket *m, int32_t batch) {
+    const size_t device_align = kiln__device_caps(s->queue->device)->address_align_bytes;
+    const size_t align = device_align > ALIGN_BYTES ? device_align : ALIGN_BYTES;
+    const bool by_records = s->halos == KILN_HALOS_FASTEST && !s->variant && s->effort != KILN_PLAN_UNTUNED &&
+                            s->net->context->mode != KILN_MODE_REFERENCE;
+    kiln_halo_choice choice;
+    KILN_TRY(kiln__layout_open(s->net, batch, s->h, s->w, &m->layout));
+    if (by_records)
+        KILN_TRY(kiln__halos_choose(&m->layout, kiln__halos_recorded_us, s->queue->device, &choice, &m->why));
+    else
+        kiln__strbuf_add(&m->why, s->halos == KILN_HALOS_NONE ? "no halos, as asked for\n"
+                                                              : "the usual halos: records were not to be used\n");
+    if (s->halos == KILN_HALOS_NONE)
+        kiln__halos_drop(&m->layout);
+    return kiln__layout_place(&m->layout, align);
+}
+
 /* ---- all of it ---- */
 
 static kiln_status make(kiln_session *s, kiln_made_bucket *m, int32_t batch) {
-    const size_t device_align = kiln__device_caps(s->queue->device)->address_align_bytes;
-    const size_t align = device_align > ALIGN_BYTES ? device_align : ALIGN_BYTES;
     const size_t n = s->net->n_ops;
-    KILN_TRY(kiln__layout_make(s->net, batch, s->h, s->w, align, &m->layout));
+    KILN_TRY(make_layout(s, m, batch));
     m->plans = kiln__alloc(s->net->context, n * sizeof(void *));
     m->bindings = kiln__alloc(s->net->context, n * sizeof(void *));
     m->copies = kiln__alloc(s->net->context, n * sizeof *m->copies);
@@ -220,6 +238,7 @@ void kiln__made_destroy(kiln_session *session, kiln_made_bucket *made) {
     kiln_buffer_destroy(made->inputs);
     kiln_buffer_destroy(made->arena);
     kiln__layout_free(&made->layout);
+    kiln__strbuf_free(&made->why);
     kiln__free(context, made->plans);
     kiln__free(context, made->bindings);
     kiln__free(context, made->copies);

@@ -105,16 +105,14 @@ static kiln_status place_rest(kiln_layout *l, size_t align_bytes) {
     return status;
 }
 
-static kiln_status place(kiln_layout *l, size_t align_bytes) {
-    choose_halos(l);
+kiln_status kiln__layout_place(kiln_layout *l, size_t align_bytes) {
     find_lifetimes(l);
     KILN_TRY(measure(l));
     place_inputs(l, align_bytes);
     return place_rest(l, align_bytes);
 }
 
-kiln_status kiln__layout_make(const kiln_net *net, int64_t n, int64_t h, int64_t w, size_t align_bytes,
-                              kiln_layout *out) {
+kiln_status kiln__layout_open(const kiln_net *net, int64_t n, int64_t h, int64_t w, kiln_layout *out) {
     *out = (kiln_layout){.net = net, .n = n, .h = h, .w = w};
     if (n < 1 || n > MAX_BATCH || h < 1 || h > MAX_EDGE || w < 1 || w > MAX_EDGE)
         return kiln_fail(KILN_E_INVALID,
@@ -129,10 +127,12 @@ kiln_status kiln__layout_make(const kiln_net *net, int64_t n, int64_t h, int64_t
     out->halo = kiln__alloc(net->context, net->n_tensors * sizeof *out->halo);
     out->items = kiln__alloc(net->context, net->n_tensors * sizeof *out->items);
     out->is_input = kiln__alloc(net->context, net->n_tensors * sizeof *out->is_input);
-    const kiln_status status = out->halo && out->items && out->is_input ? place(out, align_bytes) : KILN_E_MEMORY;
-    if (status != KILN_OK)
+    if (!out->halo || !out->items || !out->is_input) {
         kiln__layout_free(out);
-    return status;
+        return KILN_E_MEMORY;
+    }
+    choose_halos(out);
+    return KILN_OK;
 }
 
 void kiln__layout_free(kiln_layout *layout) {

@@ -16,12 +16,13 @@ typedef struct kiln_layout {
     size_t input_bytes; /* of that buffer */
 } kiln_layout;
 
-/* KILN_E_INVALID: a batch or board that is not possible. */
-kiln_status kiln__layout_make(const kiln_net *net, int64_t n, int64_t h, int64_t w, size_t align_bytes,
-                              kiln_layout *out);
+/* The usual halos: convolutions find theirs where nothing speaks against it. No memory yet; `halo` may be changed until
+ * kiln__layout_place (halos.h). KILN_E_INVALID: a batch or board that is not possible. */
+kiln_status kiln__layout_open(const kiln_net *net, int64_t n, int64_t h, int64_t w, kiln_layout *out);
+kiln_status kiln__layout_place(kiln_layout *layout, size_t align_bytes);
 void kiln__layout_free(kiln_layout *layout);
 
-/* The problem of an op, which must not be a CHANNEL. */
+/* The problem of an op with the halos as they are, placed or not. It must not be a CHANNEL. */
 kiln_status kiln__layout_problem(const kiln_layout *layout, size_t op, kiln_problem *out);
 
 /* Bytes of one item of a tensor without its halo. */

@@ -28,6 +28,9 @@ static kiln_status open_session(kiln_session *s, const kiln_session_options *o) 
     s->w = o->board_w ? o->board_w : board;
     s->eager = o->eager != 0;
     s->effort = o->effort;
+    s->halos = o->halos;
+    if (o->halos < KILN_HALOS_FASTEST || o->halos > KILN_HALOS_NONE)
+        return kiln_fail(KILN_E_INVALID, "kiln_session_create: unknown halos %d", (int)o->halos);
     KILN_TRY(choose_buckets(s, o));
     if (o->variant) {
         s->variant = kiln__strdup(s->net->context, o->variant);
@@ -35,9 +38,10 @@ static kiln_status open_session(kiln_session *s, const kiln_session_options *o) 
             return KILN_E_MEMORY;
     }
     kiln_layout layout; /* says at once whether the net fits the board */
-    KILN_TRY(kiln__layout_make(s->net, s->buckets[0], s->h, s->w, 64, &layout));
+    KILN_TRY(kiln__layout_open(s->net, s->buckets[0], s->h, s->w, &layout));
+    const kiln_status fits = kiln__layout_place(&layout, 64);
     kiln__layout_free(&layout);
-    return kiln__net_share_get(s->net, s->queue, &s->share);
+    return fits == KILN_OK ? kiln__net_share_get(s->net, s->queue, &s->share) : fits;
 }
 
 kiln_status kiln_session_create(kiln_net *net, kiln_queue *queue, const kiln_session_options *options,
@@ -241,13 +245,19 @@ const kiln_plan *kiln_session_plan(kiln_session *session, int32_t batch, size_t 
     return NULL;
 }
 
+const char *kiln_session_why(kiln_session *session, int32_t batch) {
+    int32_t size = 0;
+    kiln_made_bucket *made = NULL;
+    return kiln__session_bucket(session, batch, &size, &made) == KILN_OK ? kiln__strbuf_text(&made->why) : NULL;
+}
+
 kiln_status kiln_net_problems(kiln_net *net, int32_t batch, int32_t board_h, int32_t board_w, kiln_problem_visit visit,
                               void *user) {
     if (!net || !visit)
         return kiln_fail(KILN_E_INVALID, "kiln_net_problems: net or visit is NULL");
     const int64_t board = net->default_board;
     kiln_layout layout;
-    KILN_TRY(kiln__layout_make(net, batch, board_h ? board_h : board, board_w ? board_w : board, 64, &layout));
+    KILN_TRY(kiln__layout_open(net, batch, board_h ? board_h : board, board_w ? board_w : board, &layout));
     kiln_status status = KILN_OK;
     kiln_problem *problems = kiln__alloc(net->context, net->n_ops * sizeof *problems);
     size_t *counts = kiln__alloc(net->context, net->n_ops * sizeof *counts), n = 0;

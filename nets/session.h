@@ -3,12 +3,14 @@
 #define KILN_NETS_SESSION_H
 
 #include "bucket.h"
+#include "halos.h"
 #include "layout.h"
 #include "share.h"
 
 /* Everything that runs one batch size. Made by kiln__made_create, immutable but for `used_items`. */
 typedef struct kiln_made_bucket {
     kiln_layout layout;
+    kiln_strbuf why; /* of the layout */
     kiln_buffer *inputs, *arena;
     kiln_plan **plans;       /* by op; NULL for a CHANNEL */
     kiln_binding **bindings; /* by op; likewise */
@@ -25,6 +27,7 @@ struct kiln_session {
     char *variant; /* NULL: the planner chooses */
     kiln_effort effort;
     bool eager;
+    kiln_session_halos halos;
     int32_t buckets[KILN_MAX_BUCKETS];
     size_t n_buckets;
     kiln_made_bucket *made[KILN_MAX_BUCKETS];   /* NULL until used */

@@ -58,6 +58,13 @@ typedef struct kiln_tensor_info {
 KILN_API const kiln_tensor_info *kiln_net_input(const kiln_net *net, size_t index);
 KILN_API const kiln_tensor_info *kiln_net_output(const kiln_net *net, size_t index);
 
+/* Which activations keep a halo of zeros for the convolution that reads them. Results differ by rounding alone. */
+typedef enum kiln_session_halos {
+    KILN_HALOS_FASTEST = 0, /* what tuning found to be faster; the usual ones where it says nothing */
+    KILN_HALOS_USUAL = 1,   /* wherever a convolution finds one useful */
+    KILN_HALOS_NONE = 2
+} kiln_session_halos;
+
 typedef struct kiln_session_options {
     uint32_t struct_size;
     int32_t board_h, board_w; /* 0: the net's default */
@@ -67,6 +74,7 @@ typedef struct kiln_session_options {
     uint32_t eager;      /* 1: enqueue each binding instead of replaying a graph */
     const char *variant; /* NULL, or force one variant where it applies (for measuring) */
     kiln_effort effort;
+    kiln_session_halos halos; /* a forced variant and the effort UNTUNED take FASTEST for USUAL */
 } kiln_session_options;
 
 #define KILN_SESSION_OPTIONS_INIT                                                                                      \
@@ -113,8 +121,12 @@ KILN_API kiln_status kiln_session_get_info(kiln_session *session, int32_t batch,
  * long as the session. */
 KILN_API const kiln_plan *kiln_session_plan(kiln_session *session, int32_t batch, size_t index);
 
+/* Why the activations of the bucket that serves `batch` lie as they do: a line for the choice and, where it is not the
+ * usual one, for each tensor and layer. NULL: the bucket cannot be made. Lives as long as the session. */
+KILN_API const char *kiln_session_why(kiln_session *session, int32_t batch);
+
 /* Calls `visit` with each distinct problem of the net, and how many times it occurs, for a batch and board size
- * (0: default). A visit that returns anything but KILN_OK ends the walk, which returns it. */
+ * (0: default) with the usual halos. A visit that returns anything but KILN_OK ends the walk, which returns it. */
 typedef kiln_status (*kiln_problem_visit)(void *user, const kiln_problem *problem, size_t count);
 KILN_API kiln_status kiln_net_problems(kiln_net *net, int32_t batch, int32_t board_h, int32_t board_w,
                                        kiln_problem_visit visit, void *user);

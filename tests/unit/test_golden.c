@@ -28,15 +28,17 @@ static void find_folder(void) {
         SKIP("no golden files in %s; set KILN_SHARED to the folder that has data/katago", folder);
 }
 
-static void check(const char *golden, int32_t batch, const char *variant) {
+static void check(const char *golden, int32_t batch, const char *variant, kiln_session_halos halos) {
     kiln_session_options o = KILN_SESSION_OPTIONS_INIT;
     kiln_golden_report report = KILN_GOLDEN_REPORT_INIT;
     o.variant = variant;
+    o.halos = halos;
     CHECK_OK(kiln_net_check(net, queue, &o, path_of(golden), batch, tolerance, &report));
     CHECK(report.n_items == 64 && report.n_rows == 5);
     for (size_t i = 0; i < report.n_rows; i++)
-        printf("%s batch %d %s: %s is off by %.2g of %.3g\n", golden, batch, variant ? variant : "planned",
-               report.rows[i].output, report.rows[i].max_diff, report.rows[i].max_abs);
+        printf("%s batch %d %s%s: %s is off by %.2g of %.3g\n", golden, batch, variant ? variant : "planned",
+               halos == KILN_HALOS_NONE ? ", no halos" : "", report.rows[i].output, report.rows[i].max_diff,
+               report.rows[i].max_abs);
 }
 
 static void test_mismatch(void) {
@@ -131,10 +133,10 @@ int main(void) {
         SKIP("%s", kiln_last_error());
     REQUIRE_OK(kiln_queue_create(device, &queue));
     REQUIRE_OK(kiln_net_open(context, path_of("g170-b6c96-s175395328-d26788732.bin.gz"), &net));
-    check("g170-b6c96.board19.safetensors", 37, NULL);
-    check("g170-b6c96.board9.safetensors", 64, NULL);
-    check("g170-b6c96.board9.safetensors", 5, NULL);
-    check("g170-b6c96.board9.safetensors", 64, "ref");
+    check("g170-b6c96.board19.safetensors", 37, NULL, KILN_HALOS_FASTEST);
+    check("g170-b6c96.board9.safetensors", 64, NULL, KILN_HALOS_FASTEST);
+    check("g170-b6c96.board9.safetensors", 5, NULL, KILN_HALOS_NONE);
+    check("g170-b6c96.board9.safetensors", 64, "ref", KILN_HALOS_NONE);
     test_mismatch();
     test_unsupported();
     test_frame();

@@ -198,6 +198,23 @@ static void test_eager(const fixture *f, kiln_queue *queue) {
     kiln_session_destroy(eager);
 }
 
+/* With halos wherever they are of use and without any: the same numbers but for rounding. */
+static void test_halos(const fixture *f, kiln_queue *queue, const char *variant) {
+    for (int halos = KILN_HALOS_USUAL; halos <= KILN_HALOS_NONE; halos++) {
+        kiln_session_options o = KILN_SESSION_OPTIONS_INIT;
+        o.halos = (kiln_session_halos)halos;
+        o.variant = variant;
+        kiln_session *s = session_make(f, queue, &o);
+        results r = results_make(f);
+        for (int n = 8; n >= 5; n -= 3) { /* a padded bucket, too */
+            CHECK_OK(run(f, s, 0, n, &r));
+            CHECK(count_wrong(f, &r, 0, n) == 0);
+        }
+        results_free(&r);
+        kiln_session_destroy(s);
+    }
+}
+
 /* ---- what can be asked ---- */
 
 static kiln_status count_problem(void *user, const kiln_problem *problem, size_t count) {
@@ -366,6 +383,9 @@ int main(void) {
         if (i == 0) {
             test_batches(&f, queue);
             test_eager(&f, queue);
+            test_halos(&f, queue, NULL);
+            test_halos(&f, queue, "vec");
+            test_halos(&f, queue, "tile");
             test_info(&f, queue);
             test_sharing(&f, queue);
             test_bench(&f, queue);
