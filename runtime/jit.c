@@ -231,6 +231,16 @@ kiln_status kiln__jit_get(kiln_device *device, const kiln_embed *source, const c
     return status;
 }
 
+void kiln__jit_source_hash(kiln_context *context, const kiln_embed *source, char out[33]) {
+    kiln_strbuf text = {0};
+    out[0] = 0;
+    if (source && !context->kernel_dir)
+        memcpy(out, source->hash, 33);
+    else if (source && kiln__embed_flatten(context->kernel_dir, source->name, &text) == KILN_OK)
+        kiln__hash_hex(text.data, text.length, out);
+    kiln__strbuf_free(&text);
+}
+
 void kiln__jit_release(kiln_device *device, kiln_module *module) {
     if (!module)
         return;

@@ -28,4 +28,8 @@ typedef struct kiln_module {
 kiln_status kiln__jit_get(kiln_device *device, const kiln_embed *source, const char *defines, kiln_module **out);
 void kiln__jit_release(kiln_device *device, kiln_module *module);
 
+/* The hash of the text that kiln__jit_get would compile: the embedded one's, or of the file in the context's kernel
+ * folder. "" for NULL, or if there is no such file. */
+void kiln__jit_source_hash(kiln_context *context, const kiln_embed *source, char out[33]);
+
 #endif

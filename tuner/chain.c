@@ -1,5 +1,4 @@
 #include "chain.h"
-#include "family.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +146,24 @@ static kiln_status splice_steps(const splice *s, const kiln_step *from, size_t n
 }
 
 /* ---- parts ---- */
+
+kiln_status kiln__chain_parts(kiln_device *device, const kiln_problem *problem, const kiln_candidate *c,
+                              kiln_lowering **out) {
+    const kiln_caps *caps = kiln__device_caps(device);
+    *out = NULL;
+    if (c->variant->source || kiln__variant_reject(c->variant, problem, caps))
+        return KILN_OK;
+    kiln_lowering *l = kiln__alloc(device->context, sizeof *l);
+    if (!l)
+        return KILN_E_MEMORY;
+    const kiln_status status = kiln__variant_lower(c->variant, problem, &c->config, caps, l);
+    if (status == KILN_OK && l->n_parts > 0) {
+        *out = l;
+        return KILN_OK;
+    }
+    kiln__free(device->context, l);
+    return status;
+}
 
 static kiln_status plan_part(kiln_device *device, kiln_effort effort, const kiln_part *part, kiln_chain *chain) {
     kiln_problem problem;

@@ -5,7 +5,7 @@
 #ifndef KILN_TUNER_CHAIN_H
 #define KILN_TUNER_CHAIN_H
 
-#include "plan.h"
+#include "planner.h"
 
 /* The plans of the parts, which keep their programs loaded until the composite's plan has them, and why each was
  * chosen. Zero-initialised is empty. */
@@ -14,6 +14,10 @@ typedef struct kiln_chain {
     size_t n_plans;
     kiln_strbuf why;
 } kiln_chain;
+
+/* Lowers a candidate to see its parts. `*out` is NULL if it has none; else free it with kiln__free. */
+kiln_status kiln__chain_parts(kiln_device *device, const kiln_problem *problem, const kiln_candidate *candidate,
+                              kiln_lowering **out);
 
 /* Replaces the parts of `lowering` by steps; nothing happens if it has none. Close the chain whatever comes of it.
  * KILN_E_UNSUPPORTED: a part takes more steps, units or operands than a plan can have, or a step that knows where its

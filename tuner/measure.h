@@ -7,16 +7,10 @@
 #ifndef KILN_TUNER_MEASURE_H
 #define KILN_TUNER_MEASURE_H
 
-#include "family.h"
-#include "store.h"
+#include "planner.h"
 #include <kiln/graph.h>
 
 typedef struct kiln_measurer kiln_measurer;
-
-typedef struct kiln_candidate {
-    const kiln_variant *variant;
-    kiln_config config;
-} kiln_candidate;
 
 typedef struct kiln_measure_options {
     uint64_t seed;      /* of the data */

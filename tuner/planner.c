@@ -72,16 +72,6 @@ static void try_candidate(walk *w, const kiln_variant *variant, const kiln_confi
               text, kiln_last_error());
 }
 
-static const kiln_ranked *quarantined(const walk *w, const kiln_variant *variant, const kiln_config *config) {
-    const size_t n = kiln__variant_n_params(variant) * sizeof config->v[0];
-    for (size_t i = w->ranking.n_sound + w->ranking.n_stale; i < w->ranking.n_rows; i++) {
-        const kiln_ranked *r = &w->ranking.rows[i];
-        if (r->variant == variant && !r->stale && memcmp(r->config.v, config->v, n) == 0)
-            return r;
-    }
-    return NULL;
-}
-
 static bool strict(const walk *w) {
     return w->device->context->mode == KILN_MODE_STRICT;
 }
@@ -123,7 +113,7 @@ static void walk_guesses(walk *w) {
         }
         kiln_config config;
         kiln__variant_guess(v, w->problem, &w->device->desc.caps, &config);
-        const kiln_ranked *bad = quarantined(w, v, &config);
+        const kiln_ranked *bad = kiln__ranking_quarantine(&w->ranking, v, &config);
         if (bad && v[1].name) { /* ref is tried whatever was recorded: there is nothing below it */
             kiln__strbuf_addf(&w->why, "%s (guess): in quarantine: %s %s\n", v->name, state_text(bad->state),
                               bad->reason);

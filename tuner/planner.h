@@ -9,6 +9,11 @@
 #include "family.h"
 #include "store.h"
 
+typedef struct kiln_candidate {
+    const kiln_variant *variant;
+    kiln_config config;
+} kiln_candidate;
+
 /* What the records say of one candidate in one serving mode. */
 typedef struct kiln_ranked {
     const kiln_variant *variant;
@@ -30,12 +35,19 @@ typedef struct kiln_ranking {
     double done_seconds; /* the longest search that ended, of what can be searched now; 0: none, HUGE_VAL: exhausted */
 } kiln_ranking;
 
-/* A hash of all that a search could try: variants, their sources, parameters and values. 32 hex digits. */
-void kiln__search_content(const kiln_problem *problem, char out[33]);
+/* A hash of what decides the code of a candidate, 32 hex digits: its source; of a chain, the candidates that its parts
+ * would run now, and what decides theirs. A record with another hash is stale. */
+kiln_status kiln__candidate_content(kiln_device *device, const kiln_problem *problem, const kiln_candidate *candidate,
+                                    char out[33]);
+/* A hash of all that a search could try: variants, what decides their code, parameters and values. */
+kiln_status kiln__search_content(kiln_device *device, const kiln_problem *problem, char out[33]);
 
 /* Derives the ranking from the records of a problem on a device. The latest trial of a candidate decides; a kind that
  * is unknown to this release is left out. Never fails for what the files hold. */
 kiln_status kiln__rank_records(kiln_device *device, const kiln_problem *problem, kiln_ranking *out);
+/* The failed trial that keeps a candidate from being tried, or NULL. */
+const kiln_ranked *kiln__ranking_quarantine(const kiln_ranking *ranking, const kiln_variant *variant,
+                                            const kiln_config *config);
 void kiln__ranking_free(kiln_context *context, kiln_ranking *ranking);
 
 #endif

@@ -5,12 +5,14 @@
 #include <string.h>
 
 typedef struct {
-    const kiln_device *device;
+    kiln_device *device;
     const kiln_problem *problem;
     kiln_ranking *out;
+    kiln_candidate candidate; /* that `content` is of; variant NULL: none yet */
+    char content[33], search_content[33];
 } collector;
 
-static kiln_status add_row(const collector *c, const kiln_ranked *row) {
+static kiln_status add_row(collector *c, const kiln_ranked *row) {
     kiln_ranking *r = c->out;
     if (r->n_rows == r->capacity) {
         const size_t capacity = r->capacity ? 2 * r->capacity : 64;
@@ -24,38 +26,37 @@ static kiln_status add_row(const collector *c, const kiln_ranked *row) {
     return KILN_OK;
 }
 
-static bool is_stale(const collector *c, const kiln_variant *variant, const kiln_record *record) {
-    const kiln_device_desc *d = &c->device->desc;
-    return strcmp(record->driver, d->driver) != 0 || strcmp(record->compiler, d->compiler) != 0 ||
-           strcmp(record->content, variant->source ? variant->source->hash : "") != 0;
+/* The hash that a candidate's records have to have. Records of a variant come one after another, so the last answer
+ * mostly holds; a variant with a source of its own has the same one for every config. */
+static kiln_status content_of(collector *c, const kiln_candidate *candidate, const char **out) {
+    const kiln_candidate *last = &c->candidate;
+    const bool same =
+        last->variant == candidate->variant &&
+        (candidate->variant->source || memcmp(&last->config, &candidate->config, sizeof last->config) == 0);
+    *out = c->content;
+    if (same)
+        return KILN_OK;
+    c->candidate = *candidate;
+    return kiln__candidate_content(c->device, c->problem, candidate, c->content);
 }
 
-void kiln__search_content(const kiln_problem *problem, char out[33]) {
-    kiln_strbuf s = {0};
-    for (const kiln_variant *v = kiln__problem_family(problem)->variants; v->name; v++) {
-        kiln__strbuf_addf(&s, "%s %s", v->name, v->source ? v->source->hash : "");
-        for (size_t p = 0; p < kiln__variant_n_params(v); p++) {
-            kiln__strbuf_addf(&s, " %s", v->params[p].name);
-            for (size_t i = 0; i < v->params[p].n_values; i++)
-                kiln__strbuf_addf(&s, ",%d", v->params[p].values[i]);
-        }
-        kiln__strbuf_add(&s, "\n");
-    }
-    kiln__hash_hex(kiln__strbuf_text(&s), s.length, out);
-    kiln__strbuf_free(&s);
+static bool same_tools(const collector *c, const kiln_record *record) {
+    const kiln_device_desc *d = &c->device->desc;
+    return strcmp(record->driver, d->driver) == 0 && strcmp(record->compiler, d->compiler) == 0;
 }
 
 /* A search of the same space with the same driver need not be made again; one of another time limit may. */
-static void read_done(collector *c, const kiln_record *record) {
-    const kiln_device_desc *d = &c->device->desc;
-    char content[33];
-    kiln__search_content(c->problem, content);
-    if (strcmp(record->content, content) != 0 || strcmp(record->driver, d->driver) != 0 ||
-        strcmp(record->compiler, d->compiler) != 0)
-        return;
+static kiln_status read_done(collector *c, const kiln_record *record) {
+    if (!same_tools(c, record))
+        return KILN_OK;
+    if (!c->search_content[0])
+        KILN_TRY(kiln__search_content(c->device, c->problem, c->search_content));
+    if (strcmp(record->content, c->search_content) != 0)
+        return KILN_OK;
     const double seconds = strcmp(record->config, "exhausted") == 0 ? HUGE_VAL : record->median_us * 1e-6;
     if (seconds > c->out->done_seconds)
         c->out->done_seconds = seconds;
+    return KILN_OK;
 }
 
 static kiln_status collect(void *user, const kiln_record *record) {
@@ -64,23 +65,22 @@ static kiln_status collect(void *user, const kiln_record *record) {
         c->out->missed = true;
         return KILN_OK;
     }
-    const kiln_variant *variant = kiln__family_variant(kiln__problem_family(c->problem), record->variant);
-    if (record->state == KILN_TRIAL_DONE) {
-        read_done(c, record);
-        return KILN_OK;
-    }
-    kiln_config config;
-    if (!variant)
+    if (record->state == KILN_TRIAL_DONE)
+        return read_done(c, record);
+    kiln_candidate candidate = {.variant = kiln__family_variant(kiln__problem_family(c->problem), record->variant)};
+    if (!candidate.variant)
         return KILN_OK; /* of another release */
-    kiln__variant_guess(variant, c->problem, &c->device->desc.caps, &config);
-    if (kiln__config_parse(variant, record->config, &config) != KILN_OK)
+    kiln__variant_guess(candidate.variant, c->problem, &c->device->desc.caps, &candidate.config);
+    if (kiln__config_parse(candidate.variant, record->config, &candidate.config) != KILN_OK)
         return KILN_OK;
-    kiln_ranked row = {.variant = variant,
-                       .config = config,
+    const char *content;
+    KILN_TRY(content_of(c, &candidate, &content));
+    kiln_ranked row = {.variant = candidate.variant,
+                       .config = candidate.config,
                        .median_us = record->median_us,
                        .serving = record->serving,
                        .state = record->state,
-                       .stale = is_stale(c, variant, record),
+                       .stale = !same_tools(c, record) || strcmp(record->content, content) != 0,
                        .time = record->time,
                        .order = c->out->n_rows};
     snprintf(row.reason, sizeof row.reason, "%s", record->reason);
@@ -159,6 +159,17 @@ static void rank(kiln_ranking *r) {
     }
 }
 
+const kiln_ranked *kiln__ranking_quarantine(const kiln_ranking *ranking, const kiln_variant *variant,
+                                            const kiln_config *config) {
+    const size_t bytes = kiln__variant_n_params(variant) * sizeof config->v[0];
+    for (size_t i = ranking->n_sound + ranking->n_stale; i < ranking->n_rows; i++) {
+        const kiln_ranked *r = &ranking->rows[i];
+        if (r->variant == variant && !r->stale && memcmp(r->config.v, config->v, bytes) == 0)
+            return r;
+    }
+    return NULL;
+}
+
 void kiln__ranking_free(kiln_context *context, kiln_ranking *ranking) {
     kiln__free(context, ranking->rows);
     *ranking = (kiln_ranking){0};
@@ -168,7 +179,7 @@ kiln_status kiln__rank_records(kiln_device *device, const kiln_problem *problem,
     char key[KILN_MAX_KEY];
     memset(out, 0, sizeof *out);
     kiln_problem_key(problem, key, sizeof key);
-    collector c = {device, problem, out};
+    collector c = {.device = device, .problem = problem, .out = out};
     const kiln_status status = kiln__store_records(device->context->store, device->fingerprint, key, collect, &c);
     if (status != KILN_OK) {
         kiln__ranking_free(device->context, out);

@@ -77,17 +77,20 @@ static kiln_status open_worker(tuning *t) {
 
 /* ---- records ---- */
 
-static void record_trial(tuning *t, const kiln_search *s, const kiln_candidate *c, const kiln_trial *trial, double us) {
-    char key[KILN_MAX_KEY], config[KILN_MAX_CONFIG_TEXT];
+/* A store that cannot be written is counted and logged there: tuning goes on for this process. */
+static kiln_status record_trial(tuning *t, const kiln_search *s, const kiln_candidate *c, const kiln_trial *trial,
+                                double us) {
+    char key[KILN_MAX_KEY], config[KILN_MAX_CONFIG_TEXT], content[33];
     const kiln_timing *timing = &trial->timing[s->serving];
     const double scale = timing->median_us > 0 ? us / timing->median_us : 0;
     kiln_problem_key(&s->problem, key, sizeof key);
     kiln__config_print(c->variant, &c->config, config, sizeof config);
+    KILN_TRY(kiln__candidate_content(t->device, &s->problem, c, content));
     const kiln_record r = {.problem = key,
                            .device = t->device->fingerprint,
                            .driver = t->device->desc.driver,
                            .compiler = t->device->desc.compiler,
-                           .content = c->variant->source ? c->variant->source->hash : "",
+                           .content = content,
                            .variant = c->variant->name,
                            .config = config,
                            .serving = s->serving,
@@ -98,16 +101,17 @@ static void record_trial(tuning *t, const kiln_search *s, const kiln_candidate *
                            .spread_us = scale * timing->spread_us,
                            .n_repetitions = timing->n_runs,
                            .time = (int64_t)time(NULL)};
-    (void)kiln__store_append(t->device->context->store, &r); /* counted and logged: tuning goes on for this process */
+    (void)kiln__store_append(t->device->context->store, &r);
+    return KILN_OK;
 }
 
 /* So that the same search is not made again. */
-static void record_done(tuning *t, const kiln_search *s) {
+static kiln_status record_done(tuning *t, const kiln_search *s) {
     char key[KILN_MAX_KEY], content[33];
     if (t->options.variant)
-        return; /* a part of the space says nothing of the rest */
+        return KILN_OK; /* a part of the space says nothing of the rest */
     kiln_problem_key(&s->problem, key, sizeof key);
-    kiln__search_content(&s->problem, content);
+    KILN_TRY(kiln__search_content(t->device, &s->problem, content));
     const kiln_record r = {.problem = key,
                            .device = t->device->fingerprint,
                            .driver = t->device->desc.driver,
@@ -122,6 +126,7 @@ static void record_done(tuning *t, const kiln_search *s) {
                            .n_repetitions = (uint32_t)(s->n_trials + s->n_known),
                            .time = (int64_t)time(NULL)};
     (void)kiln__store_append(t->device->context->store, &r);
+    return KILN_OK;
 }
 
 /* ---- progress ---- */
@@ -199,7 +204,7 @@ static kiln_status try_one(tuning *t, size_t index) {
     t->measured = index;
     s->seconds += 1e-6 * (kiln__now_us() - start);
     kiln__search_tell(s, &candidate, &trial, &us);
-    record_trial(t, s, &candidate, &trial, us);
+    KILN_TRY(record_trial(t, s, &candidate, &trial, us));
     count(t, &trial);
     return report(t, index, &candidate, &trial, us);
 }
@@ -232,16 +237,15 @@ static kiln_status open_searches(tuning *t, const kiln_tune_item *items, size_t 
     return KILN_OK;
 }
 
-static void end(tuning *t, kiln_status status) {
+static kiln_status end(tuning *t, kiln_status status) {
     for (size_t i = 0; i < t->n_searches; i++) {
         kiln_search *s = &t->searches[i];
         const bool has_champion = s->champion.variant != NULL;
         t->result.n_known += s->n_known;
         t->result.start_us += has_champion ? s->count * s->start_us : 0;
         t->result.best_us += has_champion ? s->count * s->champion_us : 0;
-        if (status == KILN_OK &&
-            !s->was_done) /* also where the budget left no trial: the same budget leaves none again */
-            record_done(t, s);
+        if (status == KILN_OK && !s->was_done) /* also where the budget left no trial: the same one leaves none again */
+            status = record_done(t, s);
         kiln__search_close(s);
     }
     t->result.n_problems = t->n_searches;
@@ -250,6 +254,7 @@ static void end(tuning *t, kiln_status status) {
     kiln__worker_stop(t->worker);
     kiln__measurer_destroy(t->measurer);
     kiln__free(t->device->context, t->searches);
+    return status;
 }
 
 /* ---- options ---- */
@@ -293,7 +298,7 @@ kiln_status kiln__tune_many(kiln_device *device, const kiln_tune_item *items, si
         status = open_searches(&t, items, n_items);
     if (status == KILN_OK)
         status = search_all(&t);
-    end(&t, status);
+    status = end(&t, status);
     if (out) {
         t.result.struct_size = out->struct_size;
         memcpy(out, &t.result, out->struct_size);

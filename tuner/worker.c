@@ -237,14 +237,18 @@ static kiln_status start(kiln_worker *w) {
 
 /* ---- measuring ---- */
 
-/* The candidate took the worker with it. */
+/* The candidate took the worker with it, or the device, which a new process opens anew. */
 static void bury(kiln_worker *w, kiln_status how, double seconds, kiln_trial *out) {
     int wait_status;
     memset(out, 0, sizeof *out);
     out->state = how == KILN_E_TIMEOUT ? KILN_TRIAL_HUNG : KILN_TRIAL_CRASHED;
-    if (how != KILN_E_TIMEOUT)
+    if (how == KILN_E_DEVICE_LOST)
+        snprintf(out->reason, sizeof out->reason, "%s", kiln_last_error());
+    else if (how != KILN_E_TIMEOUT)
         usleep(20000); /* the signal that ended it comes before ours */
     end_process(w, &wait_status);
+    if (how == KILN_E_DEVICE_LOST)
+        return;
     if (how == KILN_E_TIMEOUT)
         snprintf(out->reason, sizeof out->reason, "no result within %.0f seconds", seconds);
     else if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) != SIGKILL)
@@ -277,7 +281,8 @@ kiln_status kiln__worker_measure(kiln_worker *w, const kiln_worker_request *requ
     if (status == KILN_OK)
         status = exchange(w, request, &ready, out);
     free(line);
-    if (w->pid > 0 && (status == KILN_E_IO || status == KILN_E_TIMEOUT || status == KILN_E_CORRUPT)) {
+    const bool is_gone = status == KILN_E_IO || status == KILN_E_TIMEOUT || status == KILN_E_CORRUPT;
+    if (w->pid > 0 && (is_gone || (ready && status == KILN_E_DEVICE_LOST))) {
         bury(w, status, request->limit_seconds, out);
         return ready ? KILN_OK /* the candidate did it */
                      : kiln_fail(KILN_E_DEVICE,

@@ -6,8 +6,9 @@
  *     worker: {"ready":true}                       data, ref and champion are there: the candidate's time begins
  *     worker: {"state":"ok","timing":[…],…}        or {"status":8,"error":…}: nothing more can be measured
  *
- * A worker that dies or does not answer in time is killed and started again at the next request; the trial is CRASHED
- * or HUNG. Both ends are of the same release: the keeper checks the version that the worker says first. */
+ * A worker that dies, loses its device or does not answer in time is killed and started again at the next request; the
+ * trial is CRASHED or HUNG. Both ends are of the same release: the keeper checks the version that the worker says
+ * first. */
 #ifndef KILN_TUNER_WORKER_H
 #define KILN_TUNER_WORKER_H
 

@@ -231,6 +231,19 @@ static void test_quarantine(void) {
     null_remove(dir);
 }
 
+/* What loses the device costs a worker, not the search. */
+static void test_lost(void) {
+    new_dir();
+    world w = open_world("fail call=kernel_create status=KILN_E_DEVICE_LOST defines=KP_TM=16\n");
+    seen s = {.cancel_at = 4};
+    kiln_tune_options o = options_for(&s);
+    const kiln_tune_result r = tune(&w, &o, KILN_E_CANCELLED);
+    CHECK(s.n == 4 && s.n_crashed == 3 && r.n_quarantined == 3 && r.best_us > 0); /* the guess, and the first of all */
+    CHECK_HAS(s.last_failure, "scripted failure");
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
 static void test_bad(void) {
     new_dir();
     world w = open_world("");
@@ -271,6 +284,7 @@ int main(void) {
     test_plan_effort();
     test_planted();
     test_quarantine();
+    test_lost();
     null_script_end();
     return test_end();
 }
