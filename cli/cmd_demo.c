@@ -198,12 +198,12 @@ static int show_net(demo *d, const char *key, const char *path, double budget_se
 
 /* ---- what is bad, and what is kept ---- */
 
-static int show_planted(demo *d) {
+static int show_planted(demo *d, const kiln_device_info *on) {
     planted_report r;
-    const int status = demo_planted(&r);
+    const int status = demo_planted(on, &r);
     if (status)
         return status;
-    output_line(&d->out, "\nplanted on a scripted device, tuned like any other:");
+    output_line(&d->out, "\nfaults planted in kernels of this device, tuned like any other:");
     output_line(&d->out, "  rejected:   %s", r.wrong);
     output_line(&d->out, "  quarantine: %s", r.crashed);
     output_line(&d->out, "  the plan is %s", r.chosen_is_sound ? "another, sound candidate" : "ONE OF THEM");
@@ -257,7 +257,7 @@ static int show_all(demo *d) {
             status = show_net(d, "tower", tower, tower_budget_seconds, false);
     }
     if (!status)
-        status = show_planted(d);
+        status = show_planted(d, &on);
     if (!status)
         status = show_kept(d);
     if (!status && d->cli->json)

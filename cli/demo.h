@@ -4,16 +4,16 @@
 
 #include "cli.h"
 
-/* What a scripted device showed: a candidate that computes wrongly and one that crashes, tuned like any other. */
+/* What became of a candidate that computes wrongly and one that crashes, tuned like any other. */
 typedef struct planted_report {
     char wrong[160], crashed[200]; /* candidate and reason; "" if it was not met */
     double n_measured;
     bool chosen_is_sound; /* the plan is neither of them */
 } planted_report;
 
-/* Plants both in a scripted device, tunes a problem on it through the worker, and looks at what became of them. Returns
- * 1 after printing why it could not. */
-int demo_planted(planted_report *out);
+/* Plants both in a copy of a kernel's source, tunes a problem with it on the device through the worker, and looks at
+ * what became of them. Returns 1 after printing why it could not. */
+int demo_planted(const kiln_device_info *on, planted_report *out);
 
 /* One net at one batch size: microseconds of a batch, 0 where it was not measured. */
 typedef struct demo_times {

@@ -69,6 +69,10 @@ KILN_API kiln_status kiln_context_create(const kiln_context_options *options, ki
  * left is reported through the log. NULL is ignored. */
 KILN_API void kiln_context_destroy(kiln_context *context);
 
+/* Writes every kernel source of this library to a folder, which must be there, each whole in one file: to be read, or
+ * to be changed and tried with `kernel_dir`. KILN_E_IO: a file or a folder below it cannot be written. */
+KILN_API kiln_status kiln_kernels_write(const char *folder);
+
 /* What a context did so far. Every count starts at zero. */
 typedef struct kiln_counters {
     uint32_t struct_size;

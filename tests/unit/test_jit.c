@@ -1,5 +1,6 @@
 /* Programs are made once, kept, found again, and made anew when what was kept is no good. On the null backend. */
 #include "backends/null.h"
+#include "embedded.h"
 #include "jit.h"
 #include "scratch.h"
 #include "store_internal.h"
@@ -208,6 +209,35 @@ static void kernel_dir(void) {
     scratch_remove(dir);
 }
 
+/* The library's own sources, written to a folder, compile from there; what is changed has another hash. */
+static void written_kernels(void) {
+    const kiln_embed *source = &kiln__embed_gemm_ref_cl;
+    char dir[256], path[300], whole[33], changed[33], embedded[33];
+    kiln_module *module = NULL;
+    scratch_make(dir);
+    snprintf(path, sizeof path, "%s/none", dir);
+    CHECK_STATUS(kiln_kernels_write(path), KILN_E_IO);
+    REQUIRE_OK(kiln_kernels_write(dir));
+    use_script("device name=a\n");
+    world w = open_world("", dir);
+    REQUIRE_OK(kiln__jit_get(w.device, source, "", &module));
+    kiln__jit_release(w.device, module);
+    kiln__jit_source_hash(w.context, source, whole);
+    snprintf(path, sizeof path, "%s/gemm/ref.cl", dir);
+    scratch_write(path, "int x;\n", 7);
+    kiln__jit_source_hash(w.context, source, changed);
+    CHECK(strlen(whole) == 32 && strlen(changed) == 32 && strcmp(whole, changed) != 0);
+    unlink(path);
+    kiln__jit_source_hash(w.context, source, changed);
+    CHECK_STR(changed, "");
+    close_world(&w);
+    w = open_world("", NULL);
+    kiln__jit_source_hash(w.context, source, embedded);
+    CHECK_STR(embedded, source->hash);
+    close_world(&w);
+    scratch_remove(dir);
+}
+
 /* ---- threads: a compiler that waits until the test lets it go ---- */
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -331,6 +361,7 @@ int main(void) {
     failing_compile();
     no_disk();
     kernel_dir();
+    written_kernels();
     threads_same();
     threads_different();
     scratch_remove(scripts);
