@@ -1,8 +1,10 @@
 /* Composite problems as chains of their parts, on scripted devices. */
 #include "chain.h"
 #include "device.h"
+#include "embedded.h"
 #include "family.h"
 #include "null_script.h"
+#include "scratch.h"
 #include "testing.h"
 
 static const char *const text = "se_block:n=2,h=9,w=9,c=64,r=16,form=scale_shift,mask=1,ep=res+relu";
@@ -16,7 +18,6 @@ typedef struct {
 static world open_world(kiln_mode mode, const char *device, const char *script) {
     world w;
     kiln_context_options options = KILN_CONTEXT_OPTIONS_INIT;
-    options.cache_dir = "";
     options.mode = mode;
     options.log_level = KILN_LOG_OFF;
     options.backends = "null";
@@ -129,6 +130,65 @@ static void test_strict(void) {
     kiln_context_destroy(w.context);
 }
 
+/* ---- records of chains ---- */
+
+static void record(const world *w, const char *problem, const char *variant, const char *config, const char *content,
+                   double us) {
+    const kiln_record r = {.problem = problem,
+                           .device = w->device->fingerprint,
+                           .driver = w->device->desc.driver,
+                           .compiler = w->device->desc.compiler,
+                           .content = content,
+                           .variant = variant,
+                           .config = config,
+                           .serving = KILN_SERVING_GRAPH,
+                           .reason = "",
+                           .median_us = us,
+                           .time = 1};
+    REQUIRE_OK(kiln__store_append(w->context->store, &r));
+}
+
+static void check_chain(const world *w, bool stale) {
+    kiln_ranking ranking;
+    REQUIRE_OK(kiln__rank_records(w->device, &w->problem, &ranking));
+    CHECK(ranking.n_sound == !stale && ranking.n_stale == stale);
+    kiln__ranking_free(w->context, &ranking);
+}
+
+/* A chain's record is of the parts it ran: another winner of a part, or another source of one, makes it a lead. */
+static void test_records(void) {
+    static const char part[] = "gemm:m=2,n=128,k=16,ep=bias";
+    char dir[256], kernels[300], path[400], content[33], gemm[33];
+    scratch_make(dir);
+    snprintf(kernels, sizeof kernels, "%s/kernels", dir);
+    REQUIRE(mkdir(kernels, 0700) == 0);
+    REQUIRE_OK(kiln_kernels_write(kernels));
+    setenv("KILN_CACHE_DIR", dir, 1);
+    setenv("KILN_KERNEL_DIR", kernels, 1);
+    world w = open_world(KILN_MODE_DEFAULT, "kind=gpu", "");
+    const kiln_candidate chain = {.variant = kiln__family_variant(kiln__problem_family(&w.problem), "chain")};
+    REQUIRE_OK(kiln__candidate_content(w.device, &w.problem, &chain, content));
+    record(&w, text, "chain", "", content, 40);
+    check_chain(&w, false);
+
+    snprintf(path, sizeof path, "%s/gemm/tile.cl", kernels);
+    kiln__jit_source_hash(w.context, &kiln__embed_gemm_tile_cl, gemm);
+    record(&w, part, "tile", "tm=16,tn=32", gemm, 5); /* a winner that is not the guess */
+    check_chain(&w, true);
+    REQUIRE_OK(kiln__candidate_content(w.device, &w.problem, &chain, content));
+    record(&w, text, "chain", "", content, 39);
+    check_chain(&w, false);
+
+    FILE *f = fopen(path, "a");
+    REQUIRE(f != NULL);
+    REQUIRE(fputs("/* changed */\n", f) >= 0 && fclose(f) == 0);
+    check_chain(&w, true);
+    kiln_context_destroy(w.context);
+    unsetenv("KILN_KERNEL_DIR");
+    setenv("KILN_CACHE_DIR", "", 1);
+    scratch_remove(dir);
+}
+
 /* What does not fit a plan is said, not asserted. */
 static void test_too_large(void) {
     world w = open_world(KILN_MODE_DEFAULT, "kind=gpu", "");
@@ -152,12 +212,14 @@ static void test_too_large(void) {
 }
 
 int main(void) {
+    setenv("KILN_CACHE_DIR", "", 1);
     test_parts();
     test_packed();
     test_reference();
     test_failing_part();
     test_strict();
     test_too_large();
+    test_records();
     null_script_end();
     return test_end();
 }
