@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_SETS = 2, GUARD_BYTES = 4096, MAX_SAMPLES = 256, MIN_SAMPLES = 5, POISON = 0x7fc0dead, GUARD = 0x7fc0beef };
+enum { N_SETS = 2, GUARD_BYTES = 4096, MAX_SAMPLES = 256, MIN_SAMPLES = 5 };
+/* NaNs that no computation gives, in f32, f16 and bf16. */
+static const uint32_t POISON = 0x7fdb7fdb, GUARD = 0x7fe57fe5;
 static const double hopeless = 4.0; /* one sample is enough to leave a candidate this many times slower than the drop */
 
 /* A buffer between two guard bands. */
@@ -33,8 +35,8 @@ struct kiln_measurer {
     kiln_operand operands[KILN_MAX_OPERANDS]; /* that every variant takes */
     size_t n_operands;
     guarded buffers[N_SETS][KILN_MAX_OPERANDS];
-    float *data[N_SETS][KILN_MAX_OPERANDS]; /* what inputs hold, and what ref made of the outputs */
-    float *got, *again;                     /* as large as the largest operand */
+    void *data[N_SETS][KILN_MAX_OPERANDS]; /* what inputs hold, and what ref made of the outputs */
+    void *got, *again;                     /* as large as the largest operand */
     runner champion;
     void *events[2];                /* of the device's clock, or NULL */
     double samples[4][MAX_SAMPLES]; /* candidate and champion, each eager and replayed */
@@ -42,8 +44,12 @@ struct kiln_measurer {
 
 /* ---- guarded buffers ---- */
 
+static size_t whole_words(size_t bytes) {
+    return (bytes + 3) / 4 * 4;
+}
+
 static kiln_status make_guarded(kiln_measurer *m, size_t bytes, guarded *out) {
-    const size_t whole = (bytes + 3) / 4 * 4;
+    const size_t whole = whole_words(bytes);
     KILN_TRY(kiln_buffer_create(m->device, whole + 2 * GUARD_BYTES, &out->buffer));
     out->bytes = bytes;
     return kiln_buffer_fill(m->queue, out->buffer, 0, whole + 2 * GUARD_BYTES, GUARD);
@@ -53,14 +59,24 @@ static kiln_view view_of(const guarded *g) {
     return (kiln_view){g->buffer, g->buffer ? GUARD_BYTES : 0};
 }
 
+/* Whether what lies between the last byte and the next whole word is as it was: the guard's, or the poison's. */
+static bool is_untouched(const unsigned char *word, size_t n_used) {
+    return memcmp(word + n_used, (const char *)&GUARD + n_used, sizeof GUARD - n_used) == 0 ||
+           memcmp(word + n_used, (const char *)&POISON + n_used, sizeof POISON - n_used) == 0;
+}
+
 static kiln_status check_guard(kiln_measurer *m, const guarded *g, const char *name) {
-    uint32_t words[2][GUARD_BYTES / 4];
+    uint32_t words[2][GUARD_BYTES / 4], last = GUARD;
     if (!g->buffer)
         return KILN_OK;
-    const size_t whole = (g->bytes + 3) / 4 * 4;
+    const size_t whole = whole_words(g->bytes), n_used = g->bytes % 4;
+    if (n_used)
+        KILN_TRY(kiln_buffer_read(m->queue, g->buffer, GUARD_BYTES + whole - 4, &last, sizeof last));
     KILN_TRY(kiln_buffer_read(m->queue, g->buffer, 0, words[0], GUARD_BYTES));
     KILN_TRY(kiln_buffer_read(m->queue, g->buffer, GUARD_BYTES + whole, words[1], GUARD_BYTES));
     KILN_TRY(kiln_queue_finish(m->queue));
+    if (n_used && !is_untouched((const unsigned char *)&last, n_used))
+        return kiln_fail(KILN_E_MISMATCH, "writes outside: just after operand %s", name);
     for (size_t side = 0; side < 2; side++)
         for (size_t i = 0; i < GUARD_BYTES / 4; i++)
             if (words[side][i] != GUARD)
@@ -115,20 +131,21 @@ static kiln_status open_runner(kiln_measurer *m, const kiln_candidate *c, runner
 static kiln_status run_poisoned(kiln_measurer *m, const runner *r, int set) {
     for (size_t i = 0; i < m->n_operands; i++)
         if (m->operands[i].role == KILN_ROLE_OUTPUT)
-            KILN_TRY(kiln_buffer_fill(m->queue, m->buffers[set][i].buffer, GUARD_BYTES, m->operands[i].bytes, POISON));
+            KILN_TRY(kiln_buffer_fill(m->queue, m->buffers[set][i].buffer, GUARD_BYTES,
+                                      whole_words(m->operands[i].bytes), POISON));
     KILN_TRY(kiln_binding_run(r->bindings[set]));
     return kiln_queue_finish(m->queue);
 }
 
-static kiln_status read_operand(kiln_measurer *m, int set, size_t i, float *to) {
+static kiln_status read_operand(kiln_measurer *m, int set, size_t i, void *to) {
     KILN_TRY(kiln_buffer_read(m->queue, m->buffers[set][i].buffer, GUARD_BYTES, to, m->operands[i].bytes));
     return kiln_queue_finish(m->queue);
 }
 
-static uint32_t bits_of(float x) {
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
+/* Whether an element of m->got is as the poison left it. */
+static bool is_poison(const kiln_measurer *m, const kiln_operand *o, size_t index) {
+    const size_t bytes = kiln_type_bytes(o->type);
+    return memcmp((const char *)m->got + index * bytes, &POISON, bytes) == 0;
 }
 
 /* Compares m->got with what ref made of an output. */
@@ -136,10 +153,10 @@ static kiln_status compare(const kiln_measurer *m, const kiln_variant *v, int se
     const kiln_operand *o = &m->operands[i];
     const bool exact = set == 0 && v->error_factor == 0 && m->family->is_exact && m->family->is_exact(&m->problem);
     const double factor = 2 * (v->error_factor > 1 ? v->error_factor : 1); /* both may be off by the tolerance */
-    for (size_t k = 0; k < o->bytes / sizeof(float); k++) {
-        const double want = m->data[set][i][k], got = m->got[k];
+    for (size_t k = 0; k < o->bytes / kiln_type_bytes(o->type); k++) {
+        const double want = kiln__operand_value(o, m->data[set][i], k), got = kiln__operand_value(o, m->got, k);
         if (kiln__operand_in_halo(o, k)) {
-            if (bits_of(m->got[k]) != POISON)
+            if (!is_poison(m, o, k))
                 return kiln_fail(KILN_E_MISMATCH, "writes outside: the halo of %s, element %zu", o->name, k);
             continue;
         }
@@ -148,7 +165,7 @@ static kiln_status compare(const kiln_measurer *m, const kiln_variant *v, int se
         if (error <= *max_error) /* false for a NaN */
             continue;
         *max_error = isnan(error) ? INFINITY : error;
-        if (*max_error > 1 && bits_of(m->got[k]) == POISON)
+        if (*max_error > 1 && is_poison(m, o, k))
             return kiln_fail(KILN_E_MISMATCH, "does not write %s, element %zu", o->name, k);
         if (*max_error > 1)
             return kiln_fail(KILN_E_MISMATCH, "computes wrongly: %s[%zu] is %.9g, ref has %.9g (%s)", o->name, k, got,
@@ -371,10 +388,8 @@ static kiln_status make_operand(kiln_measurer *m, int set, size_t i) {
     KILN_TRY(make_guarded(m, o->bytes, &m->buffers[set][i]));
     if (o->role == KILN_ROLE_OUTPUT)
         return KILN_OK;
-    kiln__operand_fill(o, set == 0, m->options.seed + 2 * i + (uint64_t)set, m->data[set][i]);
-    const float scale = kiln__operand_scale(m->family, o);
-    for (size_t k = 0; scale != 1 && k < o->bytes / sizeof(float); k++)
-        m->data[set][i][k] *= scale;
+    kiln__operand_fill(o, set == 0, kiln__operand_scale(m->family, o), m->options.seed + 2 * i + (uint64_t)set,
+                       m->data[set][i]);
     return kiln_buffer_write(m->queue, m->buffers[set][i].buffer, GUARD_BYTES, m->data[set][i], o->bytes);
 }
 

@@ -1,4 +1,5 @@
 #include "operand_data.h"
+#include "number.h"
 #include "space.h"
 #include <string.h>
 
@@ -10,17 +11,23 @@ bool kiln__operand_in_halo(const kiln_operand *o, size_t index) {
     return x < o->halo || x >= w - o->halo || y < o->halo || y >= h - o->halo;
 }
 
-void kiln__operand_fill(const kiln_operand *o, bool integers, uint64_t seed, float *data) {
-    const size_t n = o->bytes / sizeof *data, item = n / (size_t)o->shape[0];
+void kiln__operand_fill(const kiln_operand *o, bool integers, float scale, uint64_t seed, void *data) {
+    const size_t elem_bytes = kiln_type_bytes(o->type), n = o->bytes / elem_bytes, item = n / (size_t)o->shape[0];
     const bool is_mask = strcmp(o->name, "mask") == 0;
     uint64_t state = seed;
     for (size_t i = 0; i < n; i++) {
         const uint64_t r = kiln__random(&state);
+        float x = scale * (integers ? (float)(int)(r % 3) - 1.0f : (float)(r >> 39) * 0x1p-24f - 1.0f);
         if (is_mask)
-            data[i] = r % 8 || i % item == 0 ? 1.0f : 0.0f;
+            x = r % 8 || i % item == 0 ? 1.0f : 0.0f;
         else if (kiln__operand_in_halo(o, i))
-            data[i] = 0;
-        else
-            data[i] = integers ? (float)(int)(r % 3) - 1.0f : (float)(r >> 39) * 0x1p-24f - 1.0f;
+            x = 0;
+        kiln__encode(o->type, &x, 1, (char *)data + i * elem_bytes);
     }
+}
+
+float kiln__operand_value(const kiln_operand *o, const void *data, size_t index) {
+    float x;
+    kiln__decode(o->type, (const char *)data + index * kiln_type_bytes(o->type), 1, &x);
+    return x;
 }
