@@ -1,4 +1,5 @@
 #include "search.h"
+#include "chain.h"
 #include <math.h>
 #include <string.h>
 
@@ -18,12 +19,25 @@ static bool belongs(const kiln_variant *v, const kiln_caps *caps, const kiln_sea
     return !is_ref && (v->home == 0 || (v->home >> caps->kind & 1));
 }
 
-static double recorded_best_us(const kiln_search *s, const kiln_variant *v, kiln_serving serving) {
-    double best_us = INFINITY;
-    for (size_t i = 0; i < s->ranking.n_sound; i++)
-        if (s->ranking.rows[i].variant == v && s->ranking.rows[i].serving == serving)
-            best_us = fmin(best_us, s->ranking.rows[i].median_us);
-    return best_us;
+static void take_recorded_best(const kiln_search *s, kiln_arm *a) {
+    a->best_us = INFINITY;
+    for (size_t i = 0; i < s->ranking.n_sound; i++) {
+        const kiln_ranked *r = &s->ranking.rows[i];
+        if (r->variant == a->variant && r->serving == s->serving && r->median_us < a->best_us) {
+            a->best_us = r->median_us;
+            a->best = r->config;
+        }
+    }
+}
+
+static kiln_status mark_chain(const kiln_search *s, kiln_arm *a) {
+    kiln_candidate c = {.variant = a->variant};
+    kiln_lowering *l;
+    kiln__variant_guess(a->variant, &s->problem, kiln__device_caps(s->device), &c.config);
+    KILN_TRY(kiln__chain_parts(s->device, &s->problem, &c, &l));
+    a->has_parts = l != NULL;
+    kiln__free(s->device->context, l);
+    return a->has_parts ? kiln__candidate_content(s->device, &s->problem, &c, a->content) : KILN_OK;
 }
 
 static kiln_status add_arms(kiln_search *s, const kiln_search_options *o) {
@@ -38,10 +52,11 @@ static kiln_status add_arms(kiln_search *s, const kiln_search_options *o) {
             a->space_user = (kiln_variant_space){v, &s->problem, caps};
             a->space = kiln__variant_space(&a->space_user);
             a->strategy = kiln__strategy(kiln__variant_n_params(v) ? o->strategy : "exhaust");
-            a->best_us = recorded_best_us(s, v, o->serving);
+            take_recorded_best(s, a);
             a->state = kiln__alloc(s->device->context, a->strategy->state_bytes);
             if (!a->state)
                 return KILN_E_MEMORY;
+            KILN_TRY(mark_chain(s, a));
         }
     return KILN_OK;
 }
@@ -51,7 +66,7 @@ kiln_status kiln__search_open(kiln_search *s, kiln_device *device, const kiln_pr
     memset(s, 0, sizeof *s);
     s->device = device;
     s->problem = *problem;
-    s->count = count;
+    s->count = s->weight = count;
     s->champion_us = s->start_us = INFINITY;
     s->seed = o->seed;
     s->serving = o->serving;
@@ -107,6 +122,10 @@ static void take(kiln_arm *a, const kiln_config *config, kiln_outcome outcome, u
     a->exhausted = !a->opened;
 }
 
+static bool is_exhausting(const kiln_search *s) {
+    return s->strategy && strcmp(s->strategy, "exhaust") == 0;
+}
+
 /* The variant to search next: the fastest so far, now and then another one that is not far behind. */
 static kiln_arm *choose_arm(kiln_search *s) {
     kiln_arm *best = NULL, *other = NULL;
@@ -123,15 +142,43 @@ static kiln_arm *choose_arm(kiln_search *s) {
             other = a;
         }
     }
-    const bool exhausting = s->strategy && strcmp(s->strategy, "exhaust") == 0;
+    const bool exhausting = is_exhausting(s);
     if (best && !exhausting && best->best_us > arm_reach * s->champion_us)
         return NULL; /* the fastest variant has nothing left, and these are far behind */
     const bool in_reach = other && (exhausting || other->best_us < arm_reach * s->champion_us);
     return best && in_reach && s->n_trials % 4 == 3 ? other : best;
 }
 
+/* The fastest candidate of any variant but one. */
+static void fall_back(kiln_search *s, const kiln_arm *without) {
+    s->champion.variant = NULL;
+    s->champion_us = INFINITY;
+    for (size_t i = 0; i < s->n_arms; i++) {
+        const kiln_arm *a = &s->arms[i];
+        if (a != without && a->opened && a->best_us < s->champion_us) {
+            s->champion = (kiln_candidate){a->variant, a->best};
+            s->champion_us = a->best_us;
+        }
+    }
+}
+
+/* The chain as it is now. A champion that is the chain as it was cannot be run any more to compare with. */
+static void next_chain(kiln_search *s, kiln_candidate *out) {
+    kiln_arm *a = s->outdated;
+    s->outdated = NULL;
+    s->parts_gain_us = 0;
+    if (s->champion.variant == a->variant)
+        fall_back(s, a);
+    *out = (kiln_candidate){a->variant, a->best};
+    a->best_us = INFINITY;
+}
+
 bool kiln__search_next(kiln_search *s, kiln_candidate *out) {
     kiln_arm *a;
+    if (s->outdated) {
+        next_chain(s, out);
+        return true;
+    }
     while (!s->is_done && (a = choose_arm(s)) != NULL) {
         out->variant = a->variant;
         if (!a->opened)
@@ -163,7 +210,8 @@ bool kiln__search_would_win(const kiln_search *s, const kiln_trial *trial) {
     return !s->champion.variant || scaled_us(s, trial) < s->champion_us * (1 - noise);
 }
 
-bool kiln__search_tell(kiln_search *s, const kiln_candidate *c, const kiln_trial *trial, double *us) {
+bool kiln__search_tell(kiln_search *s, const kiln_candidate *c, const char *content, const kiln_trial *trial,
+                       double *us) {
     kiln_arm *a = NULL;
     for (size_t i = 0; i < s->n_arms; i++)
         if (s->arms[i].variant == c->variant)
@@ -174,6 +222,7 @@ bool kiln__search_tell(kiln_search *s, const kiln_candidate *c, const kiln_trial
     s->since_gain++;
     if (a) {
         a->n_trials++;
+        memcpy(a->content, content, sizeof a->content);
         take(a, &c->config, (kiln_outcome){valid, *us}, s->seed);
     }
     if (!wins)
@@ -186,10 +235,36 @@ bool kiln__search_tell(kiln_search *s, const kiln_candidate *c, const kiln_trial
     return true;
 }
 
+static kiln_arm *find_chain(kiln_search *s) {
+    for (size_t i = 0; i < s->n_arms; i++)
+        if (s->arms[i].has_parts && s->arms[i].opened)
+            return &s->arms[i];
+    return NULL;
+}
+
+bool kiln__search_chain_in_reach(const kiln_search *s) {
+    const kiln_arm *chain = find_chain((kiln_search *)s);
+    return chain && (is_exhausting(s) || chain->best_us < arm_reach * s->champion_us);
+}
+
+kiln_status kiln__search_parts_gained(kiln_search *s, double gain_us) {
+    kiln_arm *chain = find_chain(s);
+    if (!chain)
+        return KILN_OK;
+    char content[33];
+    const kiln_candidate c = {chain->variant, chain->best};
+    KILN_TRY(kiln__candidate_content(s->device, &s->problem, &c, content));
+    s->parts_gain_us += gain_us;
+    s->outdated = strcmp(content, chain->content) != 0 ? chain : NULL;
+    return KILN_OK;
+}
+
 double kiln__search_promise(const kiln_search *s) {
-    if (s->is_done)
+    if (s->weight == 0)
         return 0;
-    if (!s->champion.variant) /* not even a guess: what it costs is not known, so it is looked at first */
+    if (!s->champion.variant && !s->is_done) /* what it costs is not known, so it is looked at first */
         return INFINITY;
-    return s->count * s->champion_us * first_promise * exp2(-(double)s->since_gain / patience);
+    const double known = s->outdated ? s->parts_gain_us : 0;
+    const double hoped = s->is_done ? 0 : s->champion_us * first_promise * exp2(-(double)s->since_gain / patience);
+    return s->weight * fmax(known, hoped);
 }

@@ -21,17 +21,23 @@ typedef struct kiln_arm {
     double best_us; /* INFINITY: nothing valid yet */
     kiln_config best;
     size_t n_trials;
+    bool has_parts;   /* a chain: it has one config, and its time is that of its parts */
+    char content[33]; /* of a chain: that of its parts when it was tried */
 } kiln_arm;
 
 typedef struct kiln_search {
     kiln_device *device;
     kiln_problem problem;
-    double count;         /* how often the problem occurs */
+    double count;         /* how often the problem occurs by itself */
+    double weight;        /* and in chains that are worth tuning; the same unless told otherwise */
     kiln_ranking ranking; /* what records say */
     kiln_arm arms[KILN_MAX_VARIANTS];
     size_t n_arms;
     kiln_candidate champion; /* variant NULL: none yet */
     double champion_us, start_us;
+
+    kiln_arm *outdated;   /* the chain whose parts have other winners since it was tried, or NULL */
+    double parts_gain_us; /* what they gained meanwhile */
 
     size_t n_trials, n_known, since_gain;
     double seconds; /* spent on it */
@@ -61,9 +67,17 @@ bool kiln__search_next(kiln_search *search, kiln_candidate *out);
 /* Whether a trial is clearly faster than the champion. */
 bool kiln__search_would_win(const kiln_search *search, const kiln_trial *trial);
 
-/* Takes in what became of a candidate. `us` is its time put on the champion's scale. Returns whether it is the new
- * champion. */
-bool kiln__search_tell(kiln_search *search, const kiln_candidate *candidate, const kiln_trial *trial, double *us);
+/* Takes in what became of a candidate of that content (planner.h). `us` is its time put on the champion's scale.
+ * Returns whether it is the new champion. */
+bool kiln__search_tell(kiln_search *search, const kiln_candidate *candidate, const char *content,
+                       const kiln_trial *trial, double *us);
+
+/* Whether the chain was tried and its parts' gains may make it the champion. */
+bool kiln__search_chain_in_reach(const kiln_search *search);
+
+/* The parts of the chain may have gained so much: if they run other candidates than when it was tried, search_next
+ * gives it before anything else. */
+kiln_status kiln__search_parts_gained(kiln_search *search, double gain_us);
 
 /* What another trial may gain, in microseconds of the whole: falls with every trial that gains nothing. */
 double kiln__search_promise(const kiln_search *search);

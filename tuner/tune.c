@@ -1,6 +1,6 @@
 #include "tune.h"
 #include "clock.h"
-#include "search.h"
+#include "search_set.h"
 #include "worker.h"
 #include <math.h>
 #include <stdio.h>
@@ -15,8 +15,7 @@ typedef struct {
     kiln_device *device;
     kiln_tune_options options;
     kiln_measure_options measure;
-    kiln_search *searches;
-    size_t n_searches;
+    kiln_search_set set;
     kiln_worker *worker;     /* NULL: in this process */
     kiln_measurer *measurer; /* in this process: of problem `measured` */
     size_t measured;
@@ -32,7 +31,7 @@ static double elapsed(const tuning *t) {
 /* ---- measuring: by the worker, or here ---- */
 
 static kiln_status measure_here(tuning *t, size_t index, const kiln_candidate *c, kiln_trial *out) {
-    kiln_search *s = &t->searches[index];
+    kiln_search *s = t->set.searches[index];
     if (!t->measurer || t->measured != index) {
         kiln__measurer_destroy(t->measurer);
         t->measurer = NULL;
@@ -49,7 +48,7 @@ static kiln_status measure_here(tuning *t, size_t index, const kiln_candidate *c
 }
 
 static kiln_status measure(tuning *t, size_t index, const kiln_candidate *c, kiln_trial *out) {
-    kiln_search *s = &t->searches[index];
+    kiln_search *s = t->set.searches[index];
     if (!t->worker)
         return measure_here(t, index, c, out);
     const kiln_worker_request request = {.device = t->device,
@@ -78,14 +77,13 @@ static kiln_status open_worker(tuning *t) {
 /* ---- records ---- */
 
 /* A store that cannot be written is counted and logged there: tuning goes on for this process. */
-static kiln_status record_trial(tuning *t, const kiln_search *s, const kiln_candidate *c, const kiln_trial *trial,
-                                double us) {
-    char key[KILN_MAX_KEY], config[KILN_MAX_CONFIG_TEXT], content[33];
+static void record_trial(tuning *t, const kiln_search *s, const kiln_candidate *c, const char *content,
+                         const kiln_trial *trial, double us) {
+    char key[KILN_MAX_KEY], config[KILN_MAX_CONFIG_TEXT];
     const kiln_timing *timing = &trial->timing[s->serving];
     const double scale = timing->median_us > 0 ? us / timing->median_us : 0;
     kiln_problem_key(&s->problem, key, sizeof key);
     kiln__config_print(c->variant, &c->config, config, sizeof config);
-    KILN_TRY(kiln__candidate_content(t->device, &s->problem, c, content));
     const kiln_record r = {.problem = key,
                            .device = t->device->fingerprint,
                            .driver = t->device->desc.driver,
@@ -102,13 +100,12 @@ static kiln_status record_trial(tuning *t, const kiln_search *s, const kiln_cand
                            .n_repetitions = timing->n_runs,
                            .time = (int64_t)time(NULL)};
     (void)kiln__store_append(t->device->context->store, &r);
-    return KILN_OK;
 }
 
 /* So that the same search is not made again. */
 static kiln_status record_done(tuning *t, const kiln_search *s) {
     char key[KILN_MAX_KEY], content[33];
-    if (t->options.variant)
+    if (t->options.variant && s->count > 0)
         return KILN_OK; /* a part of the space says nothing of the rest */
     kiln_problem_key(&s->problem, key, sizeof key);
     KILN_TRY(kiln__search_content(t->device, &s->problem, content));
@@ -144,7 +141,7 @@ static void count(tuning *t, const kiln_trial *trial) {
 }
 
 static kiln_status report(tuning *t, size_t index, const kiln_candidate *c, const kiln_trial *trial, double us) {
-    const kiln_search *s = &t->searches[index];
+    const kiln_search *s = t->set.searches[index];
     char key[KILN_MAX_KEY], config[KILN_MAX_CONFIG_TEXT];
     if (!t->options.progress)
         return KILN_OK;
@@ -153,7 +150,7 @@ static kiln_status report(tuning *t, size_t index, const kiln_candidate *c, cons
     const double used = elapsed(t), budget = t->options.budget_seconds;
     const kiln_tune_progress p = {.struct_size = sizeof p,
                                   .problem_index = index,
-                                  .n_problems = t->n_searches,
+                                  .n_problems = t->set.n,
                                   .problem = key,
                                   .variant = c->variant->name,
                                   .config = config,
@@ -172,30 +169,16 @@ static kiln_status report(tuning *t, size_t index, const kiln_candidate *c, cons
 
 /* ---- the search ---- */
 
-/* The search that promises the most; the number of searches when none promises anything. */
-static size_t choose(const tuning *t) {
-    size_t best = t->n_searches;
-    double promise = 0;
-    for (size_t i = 0; i < t->n_searches; i++) {
-        const double p = kiln__search_promise(&t->searches[i]);
-        /* staying with a problem saves its data and reference: another must promise clearly more */
-        const double weight = t->result.n_measured && i == t->measured ? 1.5 : 1;
-        if (weight * p > promise) {
-            promise = weight * p;
-            best = i;
-        }
-    }
-    return best;
-}
-
 static kiln_status try_one(tuning *t, size_t index) {
-    kiln_search *s = &t->searches[index];
+    kiln_search *s = t->set.searches[index];
     kiln_candidate candidate;
     kiln_trial trial;
+    char content[33];
     double us = 0;
     if (!kiln__search_next(s, &candidate))
         return KILN_OK;
-    const double start = kiln__now_us();
+    KILN_TRY(kiln__candidate_content(t->device, &s->problem, &candidate, content));
+    const double start = kiln__now_us(), before_us = s->champion_us;
     KILN_TRY(measure(t, index, &candidate, &trial));
     /* The best of many noisy timings is partly the luckiest: a new champion has to win again, and its second time
      * counts. */
@@ -203,21 +186,38 @@ static kiln_status try_one(tuning *t, size_t index) {
         KILN_TRY(measure(t, index, &candidate, &trial));
     t->measured = index;
     s->seconds += 1e-6 * (kiln__now_us() - start);
-    kiln__search_tell(s, &candidate, &trial, &us);
-    KILN_TRY(record_trial(t, s, &candidate, &trial, us));
+    const bool gained = kiln__search_tell(s, &candidate, content, &trial, &us);
+    record_trial(t, s, &candidate, content, &trial, us);
     count(t, &trial);
+    if (gained)
+        KILN_TRY(kiln__search_set_gained(&t->set, index, isinf(before_us) ? us : before_us - us));
     return report(t, index, &candidate, &trial, us);
 }
 
-static kiln_status search_all(tuning *t) {
-    for (;;) {
-        const size_t index = choose(t);
-        if (index == t->n_searches)
-            return KILN_OK;
-        if (elapsed(t) >= t->options.budget_seconds)
-            return KILN_OK;
-        KILN_TRY(try_one(t, index));
+/* A chain that was not tried with its parts as they are now would have no sound record. Its trial may change what a
+ * chain around it is made of, so this goes on until all are as they were tried. */
+static kiln_status settle_chains(tuning *t) {
+    for (size_t n_tried = 1; n_tried > 0;) {
+        n_tried = 0;
+        for (size_t i = t->set.n; i-- > 0;) {
+            KILN_TRY(kiln__search_parts_gained(t->set.searches[i], 0));
+            if (!t->set.searches[i]->outdated)
+                continue;
+            KILN_TRY(try_one(t, i));
+            n_tried++;
+        }
     }
+    return KILN_OK;
+}
+
+static kiln_status search_all(tuning *t) {
+    size_t index = 0;
+    while (index < t->set.n && elapsed(t) < t->options.budget_seconds) {
+        index = kiln__search_set_choose(&t->set, t->result.n_measured ? t->measured : t->set.n);
+        if (index < t->set.n)
+            KILN_TRY(try_one(t, index));
+    }
+    return settle_chains(t);
 }
 
 static kiln_status open_searches(tuning *t, const kiln_tune_item *items, size_t n) {
@@ -227,33 +227,27 @@ static kiln_status open_searches(tuning *t, const kiln_tune_item *items, size_t 
                                    .budget_seconds = t->options.budget_seconds,
                                    .seed = t->options.seed,
                                    .serving = t->options.eager ? KILN_SERVING_EAGER : KILN_SERVING_GRAPH};
-    t->searches = kiln__alloc(t->device->context, n * sizeof *t->searches);
-    if (!t->searches)
-        return KILN_E_MEMORY;
-    for (size_t i = 0; i < n; i++) {
-        t->n_searches = i + 1;
-        KILN_TRY(kiln__search_open(&t->searches[i], t->device, &items[i].problem, items[i].count, &o));
-    }
-    return KILN_OK;
+    return kiln__search_set_open(&t->set, t->device, items, n, &o);
 }
 
 static kiln_status end(tuning *t, kiln_status status) {
-    for (size_t i = 0; i < t->n_searches; i++) {
-        kiln_search *s = &t->searches[i];
+    for (size_t i = 0; i < t->set.n; i++) {
+        const kiln_search *s = t->set.searches[i];
+        const bool is_idle_part = s->count == 0 && s->n_trials + s->n_known == 0;
         const bool has_champion = s->champion.variant != NULL;
         t->result.n_known += s->n_known;
         t->result.start_us += has_champion ? s->count * s->start_us : 0;
         t->result.best_us += has_champion ? s->count * s->champion_us : 0;
-        if (status == KILN_OK && !s->was_done) /* also where the budget left no trial: the same one leaves none again */
+        t->result.n_problems += !is_idle_part;
+        /* also where the budget left no trial: the same one leaves none again */
+        if (status == KILN_OK && !s->was_done && !is_idle_part)
             status = record_done(t, s);
-        kiln__search_close(s);
     }
-    t->result.n_problems = t->n_searches;
+    kiln__search_set_close(&t->set);
     t->result.seconds = elapsed(t);
     t->result.used_worker = t->worker != NULL;
     kiln__worker_stop(t->worker);
     kiln__measurer_destroy(t->measurer);
-    kiln__free(t->device->context, t->searches);
     return status;
 }
 
