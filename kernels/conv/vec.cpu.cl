@@ -85,6 +85,13 @@ KILN_INLINE size_t padded_pixel(int point, int halo, int dy, int dx) {
     return ((size_t)item * (KC_H + 2 * halo) + y + dy) * (KC_W + 2 * halo) + x + dx;
 }
 
+/* Unrolled, results go from register to memory. A long epilogue would take seconds to compile that often. */
+#if TAIL || KC_EP_ACT > 1
+#define EPILOGUE_UNROLL KILN_UNROLL_NONE
+#else
+#define EPILOGUE_UNROLL KILN_UNROLL_ALL
+#endif
+
 KILN_KERNEL(conv_vec, 1, 1, 1)
 (KILN_GLOBAL const float *KILN_RESTRICT input, KILN_GLOBAL const float *KILN_RESTRICT packed,
  KILN_EPILOGUE_PARAMS KILN_GLOBAL float *output, int points) {
@@ -124,19 +131,21 @@ KILN_KERNEL(conv_vec, 1, 1, 1)
             row[i] += PADDED_W * KC_IC;
     }
 
-    /* A copy that the loops below may index: the accumulators themselves must stay in registers. */
+    /* A copy that loops which are not unrolled may index: the accumulators themselves must stay in registers. */
     VECTOR result[KP_MR][KP_NV];
     KILN_UNROLL_ALL
     for (int i = 0; i < KP_MR; i++)
         KILN_UNROLL_ALL
-        for (int j = 0; j < KP_NV; j++)
-            result[i][j] = acc[i][j];
+    for (int j = 0; j < KP_NV; j++)
+        result[i][j] = acc[i][j];
 
-    const int end = first + KP_MR < points ? KP_MR : points - first;
-    for (int i = 0; i < end; i++) {
+    EPILOGUE_UNROLL
+    for (int i = 0; i < KP_MR; i++) {
         const int point = first + i;
+        if (point >= points)
+            continue;
         KILN_GLOBAL float *to = output + padded_pixel(point, KC_OHALO, KC_OHALO, KC_OHALO) * KC_OC;
-        KILN_UNROLL_NONE
+        EPILOGUE_UNROLL
         for (int j = 0; j < KP_NV; j++) {
             const int channel = block * BLOCK + j * KP_VW;
             VECTOR x = result[i][j];

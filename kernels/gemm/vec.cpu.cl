@@ -53,6 +53,13 @@
 KILN_VECTOR_TAIL(KP_VW, TAIL)
 #endif
 
+/* Unrolled, results go from register to memory. A long epilogue would take seconds to compile that often. */
+#if TAIL || KC_EP_ACT > 1
+#define EPILOGUE_UNROLL KILN_UNROLL_NONE
+#else
+#define EPILOGUE_UNROLL KILN_UNROLL_ALL
+#endif
+
 KILN_KERNEL(gemm_vec, 1, 1, 1)
 (KILN_GLOBAL const float *KILN_RESTRICT a, KILN_GLOBAL const float *KILN_RESTRICT packed,
  KILN_EPILOGUE_PARAMS KILN_GLOBAL float *c, int rows) {
@@ -85,19 +92,21 @@ KILN_KERNEL(gemm_vec, 1, 1, 1)
         }
     }
 
-    /* A copy that the loops below may index: the accumulators themselves must stay in registers. */
+    /* A copy that loops which are not unrolled may index: the accumulators themselves must stay in registers. */
     VECTOR result[KP_MR][KP_NV];
     KILN_UNROLL_ALL
     for (int i = 0; i < KP_MR; i++)
         KILN_UNROLL_ALL
-        for (int j = 0; j < KP_NV; j++)
-            result[i][j] = acc[i][j];
+    for (int j = 0; j < KP_NV; j++)
+        result[i][j] = acc[i][j];
 
-    const int end = first + KP_MR < rows ? KP_MR : rows - first;
-    for (int i = 0; i < end; i++) {
+    EPILOGUE_UNROLL
+    for (int i = 0; i < KP_MR; i++) {
         const int row = first + i;
+        if (row >= rows)
+            continue;
         KILN_GLOBAL float *to = c + (size_t)row * KC_N;
-        KILN_UNROLL_NONE
+        EPILOGUE_UNROLL
         for (int j = 0; j < KP_NV; j++) {
             const int column = panel * PANEL + j * KP_VW;
             VECTOR x = result[i][j];
