@@ -1,4 +1,4 @@
-#include "graph.h"
+#include "team.h"
 #include <string.h>
 
 kiln_status kiln_graph_create(kiln_queue *queue, kiln_graph **out) {
@@ -17,6 +17,8 @@ static void release_native(kiln_graph *g) {
     if (g->native)
         g->queue->device->backend->graph_destroy(g->queue->device, g->native);
     g->native = NULL;
+    kiln__team_destroy(g->team);
+    g->team = NULL;
 }
 
 void kiln_graph_destroy(kiln_graph *graph) {
@@ -133,6 +135,8 @@ static kiln_status patch_native(void *user, size_t node) {
     patcher *p = user;
     kiln_graph *g = p->graph;
     const size_t index = p->first_node + node;
+    if (g->team)
+        return kiln__team_patch(g->team, index);
     if (!g->native || p->rebuild)
         return KILN_OK;
     const kiln_backend *b = g->queue->device->backend;
@@ -173,7 +177,10 @@ kiln_status kiln_graph_get_info(const kiln_graph *graph, kiln_graph_info *out) {
                                  .is_native = graph->native != NULL,
                                  .n_launches = graph->n_launches,
                                  .n_patches = graph->n_patches,
-                                 .n_recaptures = graph->n_recaptures};
+                                 .n_recaptures = graph->n_recaptures,
+                                 .n_commands = graph->native ? 1
+                                               : graph->team ? kiln__team_commands(graph->team)
+                                                             : graph->n_nodes};
     memcpy(out, &all, out->struct_size);
     return KILN_OK;
 }

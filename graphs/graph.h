@@ -5,6 +5,8 @@
 #include "binding.h"
 #include <kiln/graph.h>
 
+typedef struct kiln_team kiln_team;
+
 /* One recorded thing: all run nodes of a binding, or one copy. */
 typedef struct kiln_capture {
     kiln_binding *binding; /* NULL: a copy */
@@ -18,12 +20,13 @@ struct kiln_graph {
     size_t n_captures, cap_captures;
     const kiln_node **nodes; /* made by kiln_graph_end */
     size_t n_nodes;
-    void *native; /* the backend's graph, or NULL: the host replays */
+    void *native;    /* the backend's graph, or NULL */
+    kiln_team *team; /* team.h, or NULL; without either the host enqueues every node */
     bool ended;
     uint64_t n_launches, n_patches, n_recaptures;
 };
 
-/* Makes the backend's own graph of the nodes, where it has them; leaves `native` NULL where it has not. */
+/* Makes what a launch takes: the backend's own graph where it has them, a team on a CPU, else nothing. */
 kiln_status kiln__graph_capture(kiln_graph *graph);
 
 #endif

@@ -35,16 +35,24 @@
 
 #ifdef __OPENCL_VERSION__ /* ---- OpenCL C ---- */
 
-#    define KILN_KERNEL(entry, gx, gy, gz) __kernel __attribute__((reqd_work_group_size(gx, gy, gz))) void entry
-#    define KILN_INLINE                    static inline __attribute__((always_inline))
-#    define KILN_GLOBAL                    __global
-#    define KILN_LOCAL                     __local
-#    define KILN_LOCAL_ARRAY               __local
-#    define KILN_RESTRICT                  restrict
+#    define KILN_INLINE      static inline __attribute__((always_inline))
+#    define KILN_GLOBAL      __global
+#    define KILN_LOCAL       __local
+#    define KILN_LOCAL_ARRAY __local
+#    define KILN_RESTRICT    restrict
 
-#    define KILN_GROUP_X()  ((int)get_group_id(0))
-#    define KILN_GROUP_Y()  ((int)get_group_id(1))
-#    define KILN_GROUP_Z()  ((int)get_group_id(2))
+#    ifdef KILN_TEAM /* a part of graphs/team.h: a function that is told its work-group, of one work-item */
+#        define KILN_KERNEL(entry, gx, gy, gz) void KILN_GLUE(KILN_GLUE(entry, _), KILN_TEAM) KILN_TEAM_PARAMS
+#        define KILN_TEAM_PARAMS(...)          (int kiln_group_x, int kiln_group_y, int kiln_group_z, __VA_ARGS__)
+#        define KILN_GROUP_X()                 kiln_group_x
+#        define KILN_GROUP_Y()                 kiln_group_y
+#        define KILN_GROUP_Z()                 kiln_group_z
+#    else
+#        define KILN_KERNEL(entry, gx, gy, gz) __kernel __attribute__((reqd_work_group_size(gx, gy, gz))) void entry
+#        define KILN_GROUP_X()                 ((int)get_group_id(0))
+#        define KILN_GROUP_Y()                 ((int)get_group_id(1))
+#        define KILN_GROUP_Z()                 ((int)get_group_id(2))
+#    endif
 #    define KILN_ITEM_X()   ((int)get_local_id(0))
 #    define KILN_ITEM_Y()   ((int)get_local_id(1))
 #    define KILN_ITEM_Z()   ((int)get_local_id(2))

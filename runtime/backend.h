@@ -121,6 +121,14 @@ typedef struct kiln_resources {
     uint64_t local_bytes, private_bytes;
 } kiln_resources;
 
+/* Source text with what it is compiled with. */
+typedef struct kiln_source {
+    const char *name; /* for messages */
+    const char *text;
+    size_t bytes;
+    const char *options; /* space-separated -DNAME=VALUE */
+} kiln_source;
+
 struct kiln_device; /* device.h */
 
 enum { KILN_RANK_TEST = 1000 }; /* a backend of this rank or more: its devices come after all others */
@@ -141,10 +149,15 @@ typedef struct kiln_backend {
     kiln_status (*open)(struct kiln_device *device, void *native_context);
     void (*close)(struct kiln_device *device);
 
-    /* Source text -> binary that module_load takes, from kiln__realloc memory. `options` is a space-separated list of
-     * -DNAME=VALUE. On KILN_E_COMPILE the failure text holds the compiler's log. */
+    /* Source text -> binary that module_load takes, from kiln__realloc memory. On KILN_E_COMPILE the failure text holds
+     * the compiler's log. */
     kiln_status (*compile)(struct kiln_device *device, const char *source, size_t source_bytes, const char *name,
                            const char *options, void **binary, size_t *binary_bytes);
+    /* Several sources, compiled each by itself and linked: a function of one may be called from another. OPTIONAL:
+     * absent, or KILN_E_UNSUPPORTED = graphs on CPU devices are not merged into one kernel (graphs/team.h). A backend
+     * that has it for CPU devices says with it that a kernel may use the address of a buffer in another launch. */
+    kiln_status (*link)(struct kiln_device *device, const kiln_source *sources, size_t n_sources, const char *name,
+                        void **binary, size_t *binary_bytes);
     kiln_status (*module_load)(struct kiln_device *device, const void *binary, size_t bytes, void **module);
     void (*module_unload)(struct kiln_device *device, void *module);
     /* OPTIONAL: absent = nothing is known of a kernel's needs, limits show only at launch. */

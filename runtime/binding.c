@@ -39,7 +39,7 @@ static kiln_place resolve(const kiln_binding *b, const kiln_arg *arg, size_t *by
     return place;
 }
 
-static kiln_arg_value resolve_arg(const kiln_binding *b, const kiln_arg *arg) {
+kiln_arg_value kiln__binding_arg(const kiln_binding *b, const kiln_arg *arg) {
     kiln_arg_value value = {.kind = arg->kind, .bytes = arg->bytes, .tensor_map = arg->tensor_map};
     if (arg->kind == KILN_ARG_I32)
         value.i32 = arg->i32;
@@ -54,7 +54,7 @@ static kiln_status make_kernel(kiln_binding *b, const kiln_step *step, kiln_node
     kiln_device *d = b->plan->device;
     kiln_arg_value values[KILN_MAX_ARGS];
     for (size_t i = 0; i < step->kernel.n_args; i++)
-        values[i] = resolve_arg(b, &step->kernel.args[i]);
+        values[i] = kiln__binding_arg(b, &step->kernel.args[i]);
     node->label = step->kernel.launch.entry;
     return d->backend->kernel_create(d, b->plan->lowering.units[step->kernel.unit].module->handle, &step->kernel.launch,
                                      values, step->kernel.n_args, &node->kernel);
@@ -216,7 +216,7 @@ static kiln_status patch_kernel(kiln_binding *b, const kiln_step *step, kiln_nod
         const kiln_arg *arg = &step->kernel.args[i];
         if ((arg->kind != KILN_ARG_OPERAND && arg->kind != KILN_ARG_TENSOR_MAP) || arg->operand != operand)
             continue;
-        const kiln_arg_value value = resolve_arg(b, arg);
+        const kiln_arg_value value = kiln__binding_arg(b, arg);
         KILN_TRY(d->backend->kernel_patch(d, node->kernel, i, &value));
         *used = true;
     }

@@ -21,4 +21,7 @@ struct kiln_binding {
 kiln_status kiln__binding_patch(kiln_binding *binding, size_t operand, kiln_view view,
                                 kiln_status (*changed)(void *user, size_t node), void *user);
 
+/* An argument of a step of the plan with its memory resolved. */
+kiln_arg_value kiln__binding_arg(const kiln_binding *binding, const kiln_arg *arg);
+
 #endif

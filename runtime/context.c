@@ -114,6 +114,8 @@ static kiln_status open_parts(kiln_context *c, const kiln_context_options *o) {
     KILN_TRY(read_mode(c, o));
     KILN_TRY(copy_text(c, o->kernel_dir, "KILN_KERNEL_DIR", &c->kernel_dir));
     KILN_TRY(copy_text(c, NULL, "KILN_DEVICE", &c->default_device));
+    const char *team = getenv("KILN_TEAM");
+    c->no_team = team && strcmp(team, "0") == 0;
     kiln_strbuf dir = {0};
     find_cache_dir(o, &dir);
     kiln_status status = kiln__strbuf_status(&dir);

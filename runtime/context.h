@@ -43,6 +43,7 @@ struct kiln_context {
     pthread_mutex_t log_lock;
     kiln_mode mode;
     char *kernel_dir;     /* NULL: embedded sources */
+    bool no_team;         /* KILN_TEAM=0 */
     char *default_device; /* of KILN_DEVICE, or NULL */
     _Atomic uint64_t counters[KILN_N_COUNTERS];
     _Atomic int64_t live_objects; /* queues, buffers, plans, bindings, graphs, nets, sessions */

@@ -8,9 +8,8 @@
 typedef struct request {
     kiln_device *device;
     const char *name;
-    const char *text;
-    size_t text_bytes;
-    const char *defines;
+    const kiln_source *sources; /* one is compiled, several are linked */
+    size_t n_sources;
     char key[33];
 } request;
 
@@ -32,8 +31,12 @@ static kiln_status make_key(request *r) {
     add_part(&all, d->desc.compiler);
     add_part(&all, d->desc.driver);
     add_part(&all, d->fingerprint);
-    add_part(&all, r->defines);
-    kiln__strbuf_add_bytes(&all, r->text, r->text_bytes);
+    for (size_t i = 0; i < r->n_sources; i++) {
+        add_part(&all, r->sources[i].options);
+        kiln__strbuf_add_bytes(&all, r->sources[i].text, r->sources[i].bytes);
+        if (i)
+            kiln__strbuf_addf(&all, " %zu", r->sources[i].bytes);
+    }
     kiln_status status = kiln__strbuf_status(&all);
     if (status == KILN_OK)
         kiln__hash_hex(all.data, all.length, r->key);
@@ -79,7 +82,7 @@ static kiln_status load_stored(const request *r, void **handle) {
 
 static void keep(const request *r, const void *binary, size_t bytes) {
     char what[304];
-    snprintf(what, sizeof what, "%s %s", r->name, r->defines);
+    snprintf(what, sizeof what, "%s %s", r->name, r->sources[0].options);
     /* The store has counted and logged a refusal; the program runs without being kept. */
     if (kiln__store_put_binary(r->device->context->store, r->key, r->device->fingerprint, what, binary, bytes) !=
         KILN_OK)
@@ -93,19 +96,22 @@ static kiln_status compile(const request *r, void **handle) {
     void *binary = NULL;
     size_t bytes = 0;
     kiln__count(context, KILN_COUNT_COMPILES);
-    kiln_status status = d->backend->compile(d, r->text, r->text_bytes, r->name, r->defines, &binary, &bytes);
+    const kiln_source *first = r->sources;
+    kiln_status status =
+        r->n_sources > 1 ? d->backend->link(d, r->sources, r->n_sources, r->name, &binary, &bytes)
+                         : d->backend->compile(d, first->text, first->bytes, r->name, first->options, &binary, &bytes);
     if (status != KILN_OK) {
         kiln__count(context, KILN_COUNT_COMPILE_FAILURES);
-        return kiln_fail_in(status, "%s %s on %s", r->name, r->defines, d->name);
+        return kiln_fail_in(status, "%s %s on %s", r->name, first->options, d->name);
     }
     const double compiled = now_ms();
     status = d->backend->module_load(d, binary, bytes, handle);
     if (status == KILN_OK) {
         kiln__log(context, KILN_LOG_DEBUG, "jit: %s %s on %s: compiled %s (%zu bytes) in %.1f ms, loaded in %.2f ms",
-                  r->name, r->defines, d->name, r->key, bytes, compiled - start, now_ms() - compiled);
+                  r->name, first->options, d->name, r->key, bytes, compiled - start, now_ms() - compiled);
         keep(r, binary, bytes); /* only what the driver takes */
     } else {
-        kiln_fail_in(status, "%s %s on %s: the driver refused what it compiled", r->name, r->defines, d->name);
+        kiln_fail_in(status, "%s %s on %s: the driver refused what it compiled", r->name, first->options, d->name);
     }
     kiln__free(context, binary);
     return status;
@@ -207,27 +213,60 @@ static kiln_status get(const request *r, kiln_module **out) {
     return status;
 }
 
-kiln_status kiln__jit_get(kiln_device *device, const kiln_embed *source, const char *defines, kiln_module **out) {
+/* The text of a source, embedded or from KILN_KERNEL_DIR; what is not embedded is built in `own`. */
+static kiln_status read_source(const kiln_device *device, const kiln_jit_part *part, kiln_strbuf *own,
+                               kiln_source *out) {
     const char *folder = device->context->kernel_dir;
-    kiln_strbuf from_disk = {0};
-    KILN_TRY(kiln__device_open(device));
-    request r = {.device = device, .name = source->name, .defines = defines ? defines : ""};
-    kiln_status status = KILN_OK;
+    *out = (kiln_source){part->source->name, (const char *)part->source->text, part->source->bytes,
+                         part->defines ? part->defines : ""};
+    if (!folder && !part->before)
+        return KILN_OK;
+    if (part->before)
+        kiln__strbuf_add(own, part->before);
     if (folder) {
-        status = kiln__embed_flatten(folder, source->name, &from_disk);
+        const kiln_status status = kiln__embed_flatten(folder, part->source->name, own);
         if (status != KILN_OK)
-            kiln_fail_in(status, "KILN_KERNEL_DIR=%s", folder);
-        r.text = kiln__strbuf_text(&from_disk);
-        r.text_bytes = from_disk.length;
+            return kiln_fail_in(status, "KILN_KERNEL_DIR=%s", folder);
     } else {
-        r.text = (const char *)source->text;
-        r.text_bytes = source->bytes;
+        kiln__strbuf_add_bytes(own, out->text, out->bytes);
     }
-    if (status == KILN_OK)
-        status = make_key(&r);
-    if (status == KILN_OK)
-        status = get(&r, out);
-    kiln__strbuf_free(&from_disk);
+    KILN_TRY(kiln__strbuf_status(own));
+    out->text = kiln__strbuf_text(own);
+    out->bytes = own->length;
+    return KILN_OK;
+}
+
+static kiln_status get_sources(kiln_device *device, const char *name, const kiln_jit_part *parts, kiln_source *sources,
+                               kiln_strbuf *own, size_t n, kiln_module **out) {
+    for (size_t i = 0; i < n; i++)
+        KILN_TRY(read_source(device, &parts[i], &own[i], &sources[i]));
+    request r = {.device = device, .name = name, .sources = sources, .n_sources = n};
+    KILN_TRY(make_key(&r));
+    return get(&r, out);
+}
+
+kiln_status kiln__jit_get(kiln_device *device, const kiln_embed *source, const char *defines, kiln_module **out) {
+    const kiln_jit_part part = {source, NULL, defines};
+    kiln_source text;
+    kiln_strbuf own = {0};
+    KILN_TRY(kiln__device_open(device));
+    const kiln_status status = get_sources(device, source->name, &part, &text, &own, 1, out);
+    kiln__strbuf_free(&own);
+    return status;
+}
+
+kiln_status kiln__jit_link(kiln_device *device, const char *name, const kiln_jit_part *parts, size_t n_parts,
+                           kiln_module **out) {
+    KILN_TRY(kiln__device_open(device));
+    if (!device->backend->link)
+        return kiln_fail(KILN_E_UNSUPPORTED, "%s: its backend links no programs", device->name);
+    kiln_source *sources = kiln__alloc(device->context, n_parts * sizeof *sources);
+    kiln_strbuf *own = kiln__alloc(device->context, n_parts * sizeof *own);
+    kiln_status status = sources && own ? get_sources(device, name, parts, sources, own, n_parts, out) : KILN_E_MEMORY;
+    for (size_t i = 0; own && i < n_parts; i++)
+        kiln__strbuf_free(&own[i]);
+    kiln__free(device->context, own);
+    kiln__free(device->context, sources);
     return status;
 }
 

@@ -26,6 +26,18 @@ typedef struct kiln_module {
  * the device's fingerprint. Thread-safe: two threads asking for the same one compile it once. KILN_E_COMPILE: with the
  * compiler's log. */
 kiln_status kiln__jit_get(kiln_device *device, const kiln_embed *source, const char *defines, kiln_module **out);
+
+/* One of the sources of a linked module. */
+typedef struct kiln_jit_part {
+    const kiln_embed *source;
+    const char *before;  /* text to put before the source, or NULL */
+    const char *defines; /* "-DA=1 -DB=2" */
+} kiln_jit_part;
+
+/* The same for several sources that call each other's functions, through the backend's `link`. `name` is for messages.
+ * KILN_E_UNSUPPORTED: the backend cannot. */
+kiln_status kiln__jit_link(kiln_device *device, const char *name, const kiln_jit_part *parts, size_t n_parts,
+                           kiln_module **out);
 void kiln__jit_release(kiln_device *device, kiln_module *module);
 
 /* The hash of the text that kiln__jit_get would compile: the embedded one's, or of the file in the context's kernel

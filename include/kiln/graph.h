@@ -1,8 +1,10 @@
 /* Graphs: bindings captured for one static shape and replayed at once.
  *
  * Capture records the steps themselves, so nodes, dependencies and patch points are known on every backend. A
- * backend with native graphs replays with one driver call; the others replay in one batched enqueue. A graph runs
- * one execution at a time: each thread makes its own. A launch allocates nothing and takes no lock. */
+ * backend with native graphs replays with one driver call. On a CPU device of OpenCL the steps become one kernel, whose
+ * threads are woken once a launch and take the steps together; while it runs they wait for each other without sleeping.
+ * KILN_TEAM=0 turns that off. Else a launch is one batched enqueue. A graph runs one execution at a time: each thread
+ * makes its own. A launch allocates nothing and takes no lock. */
 #ifndef KILN_GRAPH_H
 #define KILN_GRAPH_H
 
@@ -45,6 +47,7 @@ typedef struct kiln_graph_info {
     uint64_t n_launches;   /* so far */
     uint64_t n_patches;    /* so far */
     uint64_t n_recaptures; /* native graphs built again because a patch could not be made in place */
+    size_t n_commands; /* what one launch enqueues: n_nodes, or fewer where steps run in one kernel or native graph */
 } kiln_graph_info;
 
 #define KILN_GRAPH_INFO_INIT                                                                                           \

@@ -28,6 +28,7 @@
  *     KILN_DEVICE          device to use when none is named, e.g. opencl:0
  *     KILN_LOG             off, error, warn, info or debug
  *     KILN_KERNEL_DIR      load kernel sources from this folder (for writing kernels)
+ *     KILN_TEAM            0: graphs on CPU devices enqueue each step instead of running all in one kernel
  *     KILN_WORKER          kiln-worker, if it is not beside the library or the program
  *     KILN_OPENCL_LIBRARY  OpenCL loader to open instead of libOpenCL.so.1
  *     KILN_NULL_SCRIPT     file that scripts the null backend (tests); without it the null backend has no device

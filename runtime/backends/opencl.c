@@ -362,6 +362,7 @@ const kiln_backend kiln__backend_opencl = {
     .open = opencl_open_device,
     .close = opencl_close,
     .compile = kiln__opencl_compile,
+    .link = kiln__opencl_link,
     .module_load = kiln__opencl_module_load,
     .module_unload = kiln__opencl_module_unload,
     .module_resources = kiln__opencl_module_resources,

@@ -61,6 +61,8 @@ void kiln__opencl_forget(kiln_device *device);
 /* ---- opencl_program.c ---- */
 kiln_status kiln__opencl_compile(kiln_device *device, const char *source, size_t source_bytes, const char *name,
                                  const char *options, void **binary, size_t *binary_bytes);
+kiln_status kiln__opencl_link(kiln_device *device, const kiln_source *sources, size_t n_sources, const char *name,
+                              void **binary, size_t *binary_bytes);
 kiln_status kiln__opencl_module_load(kiln_device *device, const void *binary, size_t bytes, void **module);
 void kiln__opencl_module_unload(kiln_device *device, void *module);
 kiln_status kiln__opencl_module_resources(kiln_device *device, void *module, const char *entry, kiln_resources *out);

@@ -63,23 +63,32 @@ static kiln_status read_binary(kiln_device *device, cl_program program, const ch
     return KILN_OK;
 }
 
+/* What a failed build, compilation or link says. */
+static kiln_status build_failed(kiln_device *device, cl_program program, const char *call, const char *name,
+                                cl_int error) {
+    if (error != CL_BUILD_PROGRAM_FAILURE && error != CL_INVALID_BUILD_OPTIONS && error != CL_COMPILE_PROGRAM_FAILURE &&
+        error != CL_LINK_PROGRAM_FAILURE)
+        return kiln__opencl_fail(device, call, error);
+    kiln_strbuf log = {0};
+    if (program)
+        read_log(device, program, &log);
+    kiln_fail(KILN_E_COMPILE, "%s: %s does not compile (%s)\n%s", device->name, name, kiln__opencl_error_name(error),
+              log.length ? log.data : "the compiler left no log");
+    kiln__strbuf_free(&log);
+    return KILN_E_COMPILE;
+}
+
 static kiln_status build_source(kiln_device *device, cl_program program, const char *name, const char *options) {
-    const opencl_library *cl = opencl_of(device);
     const cl_device_id id = opencl_device(device);
-    kiln_strbuf all = {0}, log = {0};
+    kiln_strbuf all = {0};
     kiln__strbuf_addf(&all, "%s %s", build_options, options ? options : "");
     kiln_status status = kiln__strbuf_status(&all);
-    const cl_int error =
-        status == KILN_OK ? cl->clBuildProgram(program, 1, &id, kiln__strbuf_text(&all), NULL, NULL) : CL_SUCCESS;
-    if (error == CL_BUILD_PROGRAM_FAILURE || error == CL_INVALID_BUILD_OPTIONS || error == CL_COMPILE_PROGRAM_FAILURE) {
-        read_log(device, program, &log);
-        status = kiln_fail(KILN_E_COMPILE, "%s: %s does not compile (%s)\n%s", device->name, name,
-                           kiln__opencl_error_name(error), log.length ? log.data : "the compiler left no log");
-    } else if (error != CL_SUCCESS) {
-        status = kiln__opencl_fail(device, "clBuildProgram", error);
-    }
+    const cl_int error = status == KILN_OK
+                             ? opencl_of(device)->clBuildProgram(program, 1, &id, kiln__strbuf_text(&all), NULL, NULL)
+                             : CL_SUCCESS;
+    if (error != CL_SUCCESS)
+        status = build_failed(device, program, "clBuildProgram", name, error);
     kiln__strbuf_free(&all);
-    kiln__strbuf_free(&log);
     return status;
 }
 
@@ -93,6 +102,60 @@ kiln_status kiln__opencl_compile(kiln_device *device, const char *source, size_t
     if (status == KILN_OK)
         status = read_binary(device, program, name, binary, binary_bytes);
     cl->clReleaseProgram(program);
+    return status;
+}
+
+/* ---- several sources ---- */
+
+static kiln_status compile_object(kiln_device *device, const kiln_source *source, cl_program *out) {
+    const opencl_library *cl = opencl_of(device);
+    const cl_device_id id = opencl_device(device);
+    cl_int error;
+    *out = cl->clCreateProgramWithSource(opencl_context(device), 1, (const char *[]){source->text}, &source->bytes,
+                                         &error);
+    OPENCL_TRY(device, "clCreateProgramWithSource", error);
+    kiln_strbuf options = {0};
+    kiln__strbuf_addf(&options, "%s %s", build_options, source->options ? source->options : "");
+    KILN_TRY(kiln__strbuf_status(&options));
+    error = cl->clCompileProgram(*out, 1, &id, kiln__strbuf_text(&options), 0, NULL, NULL, NULL, NULL);
+    kiln__strbuf_free(&options);
+    return error == CL_SUCCESS ? KILN_OK : build_failed(device, *out, "clCompileProgram", source->name, error);
+}
+
+static kiln_status link_objects(kiln_device *device, const cl_program *objects, size_t n, const char *name,
+                                void **binary, size_t *binary_bytes) {
+    const opencl_library *cl = opencl_of(device);
+    const cl_device_id id = opencl_device(device);
+    cl_int error;
+    cl_program linked = cl->clLinkProgram(opencl_context(device), 1, &id, "", (cl_uint)n, objects, NULL, NULL, &error);
+    kiln_status status = error == CL_SUCCESS ? KILN_OK : build_failed(device, linked, "clLinkProgram", name, error);
+    if (status == KILN_OK)
+        status = read_binary(device, linked, name, binary, binary_bytes);
+    if (linked)
+        cl->clReleaseProgram(linked);
+    return status;
+}
+
+kiln_status kiln__opencl_link(kiln_device *device, const kiln_source *sources, size_t n_sources, const char *name,
+                              void **binary, size_t *binary_bytes) {
+    const opencl_library *cl = opencl_of(device);
+    size_t context_bytes = 0;
+    OPENCL_TRY(device, "clGetContextInfo(CL_CONTEXT_DEVICES)",
+               cl->clGetContextInfo(opencl_context(device), CL_CONTEXT_DEVICES, 0, NULL, &context_bytes));
+    if (context_bytes != sizeof(cl_device_id)) /* the driver may move a buffer from one to another */
+        return kiln_fail(KILN_E_UNSUPPORTED, "%s: its context has several devices", device->name);
+    cl_program *objects = kiln__alloc(device->context, n_sources * sizeof *objects);
+    if (!objects)
+        return KILN_E_MEMORY;
+    kiln_status status = KILN_OK;
+    for (size_t i = 0; i < n_sources && status == KILN_OK; i++)
+        status = compile_object(device, &sources[i], &objects[i]);
+    if (status == KILN_OK)
+        status = link_objects(device, objects, n_sources, name, binary, binary_bytes);
+    for (size_t i = 0; i < n_sources; i++)
+        if (objects[i])
+            cl->clReleaseProgram(objects[i]);
+    kiln__free(device->context, objects);
     return status;
 }
 
