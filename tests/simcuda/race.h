@@ -1,7 +1,7 @@
 /* Races in the shared memory of one block: two threads touch the same byte, at least one writes, and no barrier both
- * took part in lies between. Two atomics never race with each other. Of one warp, threads that executed the same load
- * or the same bar.warp.sync, shfl.sync, vote.sync, ... are in order; lanes that write different places in one
- * instruction do not race, lanes that write the same byte in one plain store do.
+ * took part in lies between. Two atomics never race with each other. Threads of one warp are in order where they
+ * synchronised (bar.warp.sync, shfl.sync, ...), not because they run in lockstep: the next device may not. Lanes that
+ * write different places in one instruction do not race, lanes that write the same byte in one plain store do.
  *
  * Threads are numbered warp * 32 + lane; a block has at most 32 warps. Addresses are offsets in the block's shared
  * memory. Nothing here allocates after sim_race_create. Every shared access of a simulated kernel goes through
@@ -31,7 +31,8 @@ typedef struct sim_race_access {
     uint32_t pc;             /* identifies the instruction in reports */
 } sim_race_access;
 
-/* What a race is between. An async copy that was touched before its wait has other_kind SIM_RACE_ASYNC. */
+/* What a race is between. An async copy that was touched before its wait, or by another thread without a barrier after
+ * the wait, has other_kind SIM_RACE_ASYNC. Of several earlier accesses one is named. */
 typedef struct sim_race_conflict {
     uint32_t address;      /* the first byte of it */
     uint32_t lane;         /* of the access being noted */
