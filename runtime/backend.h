@@ -42,6 +42,11 @@ typedef struct kiln_caps {
     uint32_t compute_capability;  /* CUDA: 10 * major + minor; else 0 */
     uint64_t local_bytes;         /* that a group may ask for */
     uint64_t memory_bytes, max_alloc_bytes;
+    /* GPUs, where the API tells; 0: unknown. What a unit shares among the groups on it decides how many fit. */
+    uint32_t warp_items; /* work-items that run in lockstep */
+    uint32_t unit_items, unit_registers;
+    uint64_t unit_local_bytes;
+    uint64_t cache_bytes; /* shared by all units */
     bool f16, cooperative, clusters, tensor_maps;
     bool native_graphs; /* graph_build works on this device */
 } kiln_caps;
@@ -50,6 +55,9 @@ typedef struct kiln_caps {
 typedef struct kiln_device_desc {
     char *model, *vendor, *driver, *compiler;
     char *pci; /* "0000:41:00.0", or NULL: lets topology say which cores are near */
+    /* What compiled programs depend on besides source, defines and compiler: an architecture, "sm_90a". NULL: the
+     * driver and the device's fingerprint. */
+    char *target;
     kiln_caps caps;
     void *native; /* the backend's identity of the device, freed by `forget` */
 } kiln_device_desc;
@@ -105,6 +113,17 @@ typedef struct kiln_arg_value {
     };
 } kiln_arg_value;
 
+/* A tile of an operand that a kernel asks the device to copy: kiln_arg_value.tensor_map. Dimensions from the innermost,
+ * whose elements are contiguous. */
+typedef struct kiln_tensor_map {
+    kiln_type type;
+    uint32_t rank;            /* 1 to 5 */
+    uint64_t shape[5];        /* elements of the operand */
+    uint64_t stride_bytes[5]; /* from an element to the next of the dimension, multiples of 16; [0] is not read */
+    uint32_t box[5];          /* elements of the tile, 1 to 256 */
+    uint32_t swizzle_bytes;   /* 0, 32, 64 or 128: how the tile's rows are spread over banks of local memory */
+} kiln_tensor_map;
+
 enum { KILN_GRID_RESIDENT = 0 }; /* grid[0]: as many groups as fit on the device at once */
 
 typedef struct kiln_launch {
@@ -117,7 +136,8 @@ typedef struct kiln_launch {
 
 /* What the compiled binary needs; 0 where the backend cannot tell. */
 typedef struct kiln_resources {
-    uint32_t registers, spill_bytes, max_group_size;
+    uint32_t registers, max_group_size;
+    uint32_t spills; /* instructions that move a register's value to memory or back for want of registers */
     uint64_t local_bytes, private_bytes;
 } kiln_resources;
 
@@ -143,6 +163,10 @@ typedef struct kiln_backend {
     kiln_status (*load)(kiln_context *context, kiln_strbuf *report, void **library);
     void (*unload)(kiln_context *context, void *library);
     void (*forget)(struct kiln_device *device); /* frees desc.native */
+    /* Describes a device that is not here, to compile for: `arch` as kiln_device_open_arch takes it. Only open, close,
+     * compile and the module slots are called for such a device. OPTIONAL: absent = KILN_E_UNSUPPORTED. */
+    kiln_status (*describe_arch)(kiln_context *context, void *library, const char *arch, uint32_t units,
+                                 kiln_device_desc *out);
 
     /* Makes device->handle. Called once, under the device's lock, before any slot below. `native_context` is the
      * engine's to adopt, or NULL. */
@@ -172,8 +196,10 @@ typedef struct kiln_backend {
 
     kiln_status (*alloc)(struct kiln_device *device, size_t bytes, void **memory);
     void (*free)(struct kiln_device *device, void *memory);
-    /* OPTIONAL: absent = KILN_E_UNSUPPORTED. `free` must leave the engine's own reference alone. */
+    /* OPTIONAL: absent = KILN_E_UNSUPPORTED. */
     kiln_status (*memory_adopt)(struct kiln_device *device, void *native_memory, size_t bytes, void **memory);
+    /* Undoes memory_adopt, leaving the engine's own reference alone. OPTIONAL: absent = there is nothing to undo. */
+    void (*memory_release)(struct kiln_device *device, void *memory);
 
     kiln_status (*queue_create)(struct kiln_device *device, void **queue);
     void (*queue_destroy)(struct kiln_device *device, void *queue);

@@ -27,6 +27,7 @@ kiln_status kiln_queue_create(kiln_device *device, kiln_queue **out) {
     if (!device || !out)
         return kiln_fail(KILN_E_INVALID, "kiln_queue_create: NULL argument");
     *out = NULL;
+    KILN_TRY(kiln__device_check_present(device, "a queue"));
     KILN_TRY(kiln__device_open(device));
     kiln_queue *q;
     KILN_TRY(new_queue(device, &q));
@@ -37,6 +38,7 @@ kiln_status kiln_queue_adopt(kiln_device *device, void *native_queue, kiln_queue
     if (!device || !native_queue || !out)
         return kiln_fail(KILN_E_INVALID, "kiln_queue_adopt: NULL argument");
     *out = NULL;
+    KILN_TRY(kiln__device_check_present(device, "a queue"));
     if (!device->backend->queue_adopt)
         return kiln_fail(KILN_E_UNSUPPORTED, "%s: the backend cannot adopt a queue", device->name);
     KILN_TRY(kiln__device_open(device));
@@ -69,15 +71,23 @@ kiln_status kiln__queue_flush(kiln_queue *queue) {
 
 /* ---- buffers ---- */
 
-static kiln_status wrap_memory(kiln_device *device, void *memory, size_t bytes, kiln_buffer **out) {
+static void release_memory(kiln_device *device, void *memory, bool is_adopted) {
+    if (!is_adopted)
+        device->backend->free(device, memory);
+    else if (device->backend->memory_release)
+        device->backend->memory_release(device, memory);
+}
+
+static kiln_status wrap_memory(kiln_device *device, void *memory, size_t bytes, bool is_adopted, kiln_buffer **out) {
     kiln_buffer *b = kiln__alloc(device->context, sizeof *b);
     if (!b) {
-        device->backend->free(device, memory);
+        release_memory(device, memory, is_adopted);
         return KILN_E_MEMORY;
     }
     b->device = device;
     b->memory = memory;
     b->bytes = bytes;
+    b->is_adopted = is_adopted;
     atomic_fetch_add(&device->context->live_objects, 1);
     *out = b;
     return KILN_OK;
@@ -87,6 +97,7 @@ kiln_status kiln_buffer_create(kiln_device *device, size_t bytes, kiln_buffer **
     if (!device || !out)
         return kiln_fail(KILN_E_INVALID, "kiln_buffer_create: NULL argument");
     *out = NULL;
+    KILN_TRY(kiln__device_check_present(device, "a buffer"));
     if (bytes == 0)
         return kiln_fail(KILN_E_INVALID, "kiln_buffer_create: 0 bytes; a buffer holds at least one");
     const kiln_caps *caps = kiln__device_caps(device);
@@ -96,13 +107,14 @@ kiln_status kiln_buffer_create(kiln_device *device, size_t bytes, kiln_buffer **
     KILN_TRY(kiln__device_open(device));
     void *memory;
     KILN_TRY(device->backend->alloc(device, bytes, &memory));
-    return wrap_memory(device, memory, bytes, out);
+    return wrap_memory(device, memory, bytes, false, out);
 }
 
 kiln_status kiln_buffer_adopt(kiln_device *device, void *native_memory, size_t bytes, kiln_buffer **out) {
     if (!device || !native_memory || !out)
         return kiln_fail(KILN_E_INVALID, "kiln_buffer_adopt: NULL argument");
     *out = NULL;
+    KILN_TRY(kiln__device_check_present(device, "a buffer"));
     if (bytes == 0)
         return kiln_fail(KILN_E_INVALID, "kiln_buffer_adopt: 0 bytes; a buffer holds at least one");
     if (!device->backend->memory_adopt)
@@ -110,14 +122,14 @@ kiln_status kiln_buffer_adopt(kiln_device *device, void *native_memory, size_t b
     KILN_TRY(kiln__device_open(device));
     void *memory;
     KILN_TRY(device->backend->memory_adopt(device, native_memory, bytes, &memory));
-    return wrap_memory(device, memory, bytes, out);
+    return wrap_memory(device, memory, bytes, true, out);
 }
 
 void kiln_buffer_destroy(kiln_buffer *buffer) {
     if (!buffer)
         return;
     kiln_device *d = buffer->device;
-    d->backend->free(d, buffer->memory);
+    release_memory(d, buffer->memory, buffer->is_adopted);
     kiln__free(d->context, buffer);
     atomic_fetch_sub(&d->context->live_objects, 1);
 }

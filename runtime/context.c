@@ -146,7 +146,12 @@ kiln_status kiln__context_open(const kiln_context_options *options, kiln_context
     c->log = o.log;
     c->log_user = o.log_user;
     c->log_level = KILN_LOG_WARN;
+    if (pthread_mutex_init(&c->absent_lock, NULL) != 0) {
+        kiln__free(c, c);
+        return kiln_fail(KILN_E_MEMORY, "out of system resources creating a context");
+    }
     if (pthread_mutex_init(&c->log_lock, NULL) != 0) {
+        pthread_mutex_destroy(&c->absent_lock);
         kiln__free(c, c);
         return kiln_fail(KILN_E_MEMORY, "out of system resources creating a context");
     }
@@ -171,6 +176,7 @@ void kiln_context_destroy(kiln_context *context) {
     kiln__free(context, context->kernel_dir);
     kiln__free(context, context->default_device);
     pthread_mutex_destroy(&context->log_lock);
+    pthread_mutex_destroy(&context->absent_lock);
     kiln__free(context, context);
 }
 

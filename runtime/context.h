@@ -60,6 +60,9 @@ struct kiln_context {
     size_t n_backends;
     struct kiln_device *devices[KILN_MAX_DEVICES];
     size_t n_devices;
+    struct kiln_device *absent[KILN_MAX_DEVICES]; /* opened by architecture, under absent_lock */
+    size_t n_absent;
+    pthread_mutex_t absent_lock;
     kiln_strbuf device_report;
 };
 

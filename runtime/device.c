@@ -66,7 +66,8 @@ static void print_features(kiln_device *d) {
 static void free_desc(kiln_device *d) {
     if (d->desc.native && d->backend->forget)
         d->backend->forget(d);
-    char *const texts[] = {d->desc.model, d->desc.vendor, d->desc.driver, d->desc.compiler, d->desc.pci};
+    char *const texts[] = {d->desc.model,    d->desc.vendor, d->desc.driver,
+                           d->desc.compiler, d->desc.pci,    d->desc.target};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         kiln__free(d->context, texts[i]);
     memset(&d->desc, 0, sizeof d->desc);
@@ -87,15 +88,25 @@ static kiln_status fill_device(kiln_device *d) {
     return KILN_OK;
 }
 
-kiln_status kiln__device_add(kiln_context *context, const kiln_backend *backend, void *library,
-                             kiln_device_desc *desc) {
+static void remove_device(kiln_device *d) {
+    for (kiln_module *m = d->modules, *next; m; m = next) { /* left behind by plans that were not destroyed */
+        next = m->next;
+        d->backend->module_unload(d, m->handle);
+        kiln__free(d->context, m);
+    }
+    if (atomic_load(&d->is_open))
+        d->backend->close(d);
+    free_desc(d);
+    pthread_mutex_destroy(&d->lock);
+    pthread_mutex_destroy(&d->place_lock);
+    kiln__free(d->context, d);
+}
+
+/* Takes over `desc` even when it fails. */
+static kiln_status new_device(kiln_context *context, const kiln_backend *backend, void *library, kiln_device_desc *desc,
+                              kiln_device **out) {
     kiln_device on_stack = {.context = context, .backend = backend, .library = library, .desc = *desc};
     *desc = (kiln_device_desc){0};
-    if (context->n_devices == KILN_MAX_DEVICES) {
-        kiln__log(context, KILN_LOG_WARN, "%s: left out, more than %d devices", on_stack.desc.model, KILN_MAX_DEVICES);
-        free_desc(&on_stack);
-        return KILN_OK;
-    }
     kiln_device *d = kiln__alloc(context, sizeof *d);
     if (!d) {
         free_desc(&on_stack);
@@ -110,6 +121,19 @@ kiln_status kiln__device_add(kiln_context *context, const kiln_backend *backend,
         free_desc(d);
         kiln__free(context, d);
         return status;
+    }
+    *out = d;
+    return KILN_OK;
+}
+
+kiln_status kiln__device_add(kiln_context *context, const kiln_backend *backend, void *library,
+                             kiln_device_desc *desc) {
+    kiln_device *d;
+    KILN_TRY(new_device(context, backend, library, desc, &d));
+    if (context->n_devices == KILN_MAX_DEVICES) {
+        kiln__log(context, KILN_LOG_WARN, "%s: left out, more than %d devices", d->desc.model, KILN_MAX_DEVICES);
+        remove_device(d);
+        return KILN_OK;
     }
     context->devices[context->n_devices++] = d;
     return KILN_OK;
@@ -212,24 +236,13 @@ kiln_status kiln__devices_load(kiln_context *context, const char *filter) {
     return kiln__strbuf_status(&context->device_report);
 }
 
-static void remove_device(kiln_device *d) {
-    for (kiln_module *m = d->modules, *next; m; m = next) { /* left behind by plans that were not destroyed */
-        next = m->next;
-        d->backend->module_unload(d, m->handle);
-        kiln__free(d->context, m);
-    }
-    if (atomic_load(&d->is_open))
-        d->backend->close(d);
-    free_desc(d);
-    pthread_mutex_destroy(&d->lock);
-    pthread_mutex_destroy(&d->place_lock);
-    kiln__free(d->context, d);
-}
-
 void kiln__devices_unload(kiln_context *context) {
     for (size_t i = 0; i < context->n_devices; i++)
         remove_device(context->devices[i]);
     context->n_devices = 0;
+    for (size_t i = 0; i < context->n_absent; i++)
+        remove_device(context->absent[i]);
+    context->n_absent = 0;
     for (size_t i = 0; i < context->n_backends; i++)
         context->backends[i].backend->unload(context, context->backends[i].library);
     context->n_backends = 0;
@@ -254,6 +267,7 @@ kiln_status kiln__device_open(kiln_device *device) {
 kiln_status kiln_device_adopt(kiln_device *device, void *native_context) {
     if (!device || !native_context)
         return kiln_fail(KILN_E_INVALID, "kiln_device_adopt: NULL argument");
+    KILN_TRY(kiln__device_check_present(device, "context to share"));
     pthread_mutex_lock(&device->lock);
     kiln_status status;
     if (atomic_load(&device->is_open)) {
@@ -267,6 +281,57 @@ kiln_status kiln_device_adopt(kiln_device *device, void *native_context) {
     }
     pthread_mutex_unlock(&device->lock);
     return status;
+}
+
+/* ---- devices that are not here ---- */
+
+kiln_status kiln__device_check_present(const kiln_device *device, const char *what) {
+    return !device->is_absent
+               ? KILN_OK
+               : kiln_fail(KILN_E_UNSUPPORTED, "%s is known by its architecture alone, to compile for: it has no %s",
+                           device->name, what);
+}
+
+/* With the lock held. */
+static kiln_status open_arch(kiln_context *c, size_t backend, const char *arch, uint32_t units, kiln_device **out) {
+    const kiln_backend *b = c->backends[backend].backend;
+    kiln_device_desc desc = {0};
+    char name[sizeof(*out)->name];
+    snprintf(name, sizeof name, "%s:%s", b->name, arch);
+    for (size_t i = 0; i < c->n_absent; i++)
+        if (strcmp(c->absent[i]->name, name) == 0 && (!units || c->absent[i]->desc.caps.units == units)) {
+            *out = c->absent[i];
+            return KILN_OK;
+        }
+    if (c->n_absent == KILN_MAX_DEVICES)
+        return kiln_fail(KILN_E_UNSUPPORTED, "%s: a context opens no more than %d architectures", name,
+                         KILN_MAX_DEVICES);
+    KILN_TRY(b->describe_arch(c, c->backends[backend].library, arch, units, &desc));
+    kiln_device *d;
+    KILN_TRY(new_device(c, b, c->backends[backend].library, &desc, &d));
+    d->is_absent = true;
+    memcpy(d->name, name, sizeof name);
+    c->absent[c->n_absent++] = *out = d;
+    return KILN_OK;
+}
+
+kiln_status kiln_device_open_arch(kiln_context *context, const char *backend, const char *arch, uint32_t units,
+                                  kiln_device **out) {
+    if (!context || !backend || !arch || !out)
+        return kiln_fail(KILN_E_INVALID, "kiln_device_open_arch: NULL argument");
+    *out = NULL;
+    for (size_t i = 0; i < context->n_backends; i++) {
+        if (strcmp(context->backends[i].backend->name, backend) != 0)
+            continue;
+        if (!context->backends[i].backend->describe_arch)
+            return kiln_fail(KILN_E_UNSUPPORTED, "backend %s compiles only for devices that are here", backend);
+        pthread_mutex_lock(&context->absent_lock);
+        const kiln_status status = open_arch(context, i, arch, units, out);
+        pthread_mutex_unlock(&context->absent_lock);
+        return status;
+    }
+    return kiln_fail(KILN_E_NOT_FOUND, "no backend \"%.40s\" in this context. What was tried:\n%s", backend,
+                     kiln_device_report(context));
 }
 
 /* ---- asking ---- */
@@ -331,7 +396,8 @@ kiln_status kiln_device_get_info(const kiln_device *device, kiln_device_info *ou
     if (!device)
         return kiln_fail(KILN_E_INVALID, "kiln_device_get_info: device is NULL");
     KILN_CHECK_STRUCT(out, kiln_device_info);
-    place_devices(device->context);
+    if (!device->is_absent)
+        place_devices(device->context);
     const kiln_caps *caps = &device->desc.caps;
     const kiln_device_info all = {.struct_size = out->struct_size,
                                   .name = device->name,
@@ -353,7 +419,10 @@ kiln_status kiln_device_get_info(const kiln_device *device, kiln_device_info *ou
                                   .has_f16 = caps->f16,
                                   .numa_node = device->numa_node,
                                   .near_cores = device->near_cores,
-                                  .features = device->features};
+                                  .features = device->features,
+                                  .arch = device->desc.target ? device->desc.target : "",
+                                  .compute_capability = caps->compute_capability,
+                                  .is_absent = device->is_absent};
     memcpy(out, &all, out->struct_size);
     return KILN_OK;
 }

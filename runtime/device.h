@@ -18,6 +18,7 @@ struct kiln_device {
     char features[128];
     int32_t numa_node;
     atomic_bool is_placed;
+    bool is_absent; /* described by its architecture: compiles, and nothing else */
 
     pthread_mutex_t place_lock; /* guards asking the topology, which is done when somebody wants to know */
     pthread_mutex_t lock;       /* guards opening and the module list */
@@ -35,6 +36,7 @@ struct kiln_buffer {
     kiln_device *device;
     void *memory;
     size_t bytes;
+    bool is_adopted;
 };
 
 /* For a backend's load: appends a device. Takes over `desc` even when it fails. */
@@ -43,6 +45,9 @@ kiln_status kiln__device_add(kiln_context *context, const kiln_backend *backend,
 /* Loads every backend named in `filter` (NULL: all) and sorts the devices. Called by kiln__context_open. */
 kiln_status kiln__devices_load(kiln_context *context, const char *filter);
 void kiln__devices_unload(kiln_context *context);
+
+/* KILN_E_UNSUPPORTED for a device that is not here, with `what` one wanted. */
+kiln_status kiln__device_check_present(const kiln_device *device, const char *what);
 
 /* Opens the device if it is not. */
 kiln_status kiln__device_open(kiln_device *device);

@@ -29,8 +29,9 @@ static kiln_status make_key(request *r) {
     kiln_strbuf all = {0};
     add_part(&all, d->backend->name);
     add_part(&all, d->desc.compiler);
-    add_part(&all, d->desc.driver);
-    add_part(&all, d->fingerprint);
+    /* Where the architecture decides alone, a store filled without the device, or on another of its kind, serves. */
+    add_part(&all, d->desc.target ? "" : d->desc.driver);
+    add_part(&all, d->desc.target ? d->desc.target : d->fingerprint);
     for (size_t i = 0; i < r->n_sources; i++) {
         add_part(&all, r->sources[i].options);
         kiln__strbuf_add_bytes(&all, r->sources[i].text, r->sources[i].bytes);

@@ -22,9 +22,9 @@ typedef struct kiln_module {
 } kiln_module;
 
 /* The module of `source` compiled with `defines` ("-DA=1 -DB=2"): one already loaded, or a stored binary, or compiled
- * and stored. The key is made of the flattened source, the defines, the backend, the compiler and driver versions and
- * the device's fingerprint. Thread-safe: two threads asking for the same one compile it once. KILN_E_COMPILE: with the
- * compiler's log. */
+ * and stored. The key is made of the flattened source, the defines, the backend, the compiler's version, and the
+ * device's architecture, or the driver's version and the device's fingerprint where a binary depends on more.
+ * Thread-safe: two threads asking for the same one compile it once. KILN_E_COMPILE: with the compiler's log. */
 kiln_status kiln__jit_get(kiln_device *device, const kiln_embed *source, const char *defines, kiln_module **out);
 
 /* One of the sources of a linked module. */

@@ -31,9 +31,12 @@
  *     KILN_TEAM            0: graphs on CPU devices enqueue each step instead of running all in one kernel
  *     KILN_WORKER          kiln-worker, if it is not beside the library or the program
  *     KILN_OPENCL_LIBRARY  OpenCL loader to open instead of libOpenCL.so.1
+ *     KILN_CUDA_LIBRARY    CUDA driver to open instead of libcuda.so.1
+ *     KILN_NVRTC_LIBRARY   NVRTC to open; default libnvrtc.so.13 or .12: the loader's path, CUDA_PATH, CUDA_HOME,
+ *                          VIRTUAL_ENV, CONDA_PREFIX, /usr/local/cuda*, Python's wheels
  *     KILN_NULL_SCRIPT     file that scripts the null backend (tests); without it the null backend has no device
  *
- * In this release types are float32 and the backends are OpenCL and the scripted null backend. */
+ * In this release types are float32 and the backends are OpenCL, CUDA and the scripted null backend. */
 #ifndef KILN_KILN_H
 #define KILN_KILN_H
 

@@ -575,6 +575,7 @@ const kiln_backend kiln__backend_null = {
     .alloc = alloc,
     .free = free_memory,
     .memory_adopt = memory_adopt,
+    .memory_release = free_memory,
     .queue_create = kiln__null_queue_create,
     .queue_destroy = kiln__null_queue_destroy,
     .queue_adopt = kiln__null_queue_adopt,

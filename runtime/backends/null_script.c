@@ -220,7 +220,7 @@ static kiln_status rule_word(const parser *p, const word *w, null_rule *r) {
     TAKE("status", FAILS, read_status, &r->status)
     TAKE("us", TIMES, read_us, &r->us)
     TAKE("registers", NEEDS, read_u32, &r->resources.registers)
-    TAKE("spill", NEEDS, read_u32, &r->resources.spill_bytes)
+    TAKE("spill", NEEDS, read_u32, &r->resources.spills)
     TAKE("max_group", NEEDS, read_u32, &r->resources.max_group_size)
 #undef TAKE
     if (strcmp(w->key, "local") == 0 && r->kind == NULL_RULE_RESOURCES)

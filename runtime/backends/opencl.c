@@ -372,6 +372,7 @@ const kiln_backend kiln__backend_opencl = {
     .alloc = opencl_alloc,
     .free = opencl_free,
     .memory_adopt = opencl_memory_adopt,
+    .memory_release = opencl_free,
     .queue_create = opencl_queue_create,
     .queue_destroy = opencl_queue_destroy,
     .queue_adopt = opencl_queue_adopt,

@@ -55,7 +55,7 @@ static void test_filter(void) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         options.backends = bad[i];
         CHECK_STATUS(kiln_context_create(&options, &context), KILN_E_INVALID);
-        CHECK_HAS(kiln_last_error(), "use some of opencl, null");
+        CHECK_HAS(kiln_last_error(), "use some of cuda, opencl, null");
         CHECK(context == NULL);
     }
 }

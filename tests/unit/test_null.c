@@ -255,7 +255,7 @@ static void test_programs(void) {
 
     kiln_resources r;
     CHECK_OK(b->module_resources(w.device, w.module, "second", &r));
-    CHECK(r.registers == 40 && r.spill_bytes == 8 && r.local_bytes == 1024 && r.max_group_size == 1024);
+    CHECK(r.registers == 40 && r.spills == 8 && r.local_bytes == 1024 && r.max_group_size == 1024);
     CHECK_OK(b->module_resources(w.device, w.module, "first", &r));
     CHECK(r.registers == 0 && r.max_group_size == 1024);
     const char *const missing[] = {"third", "entry", "fir", ""};
