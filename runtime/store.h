@@ -57,6 +57,10 @@ typedef struct kiln_record {
     kiln_trial_state state;
     const char *reason; /* of a failure; "" else */
     double median_us, min_us, spread_us;
+    /* The candidate whose time the search put all others in relation to, and what it took then: what tells a slow
+     * candidate from a busy machine. NULL or "", 0: in no relation, as in records of older releases. */
+    const char *base;
+    double base_us;
     uint32_t n_repetitions;
     int64_t time; /* seconds since 1970 */
 } kiln_record;

@@ -81,6 +81,10 @@ static bool read_object(const kiln_record_scan *scan, const cJSON *json, kiln_re
         !get_number(json, "spread_us", HUGE_VAL, &r->spread_us) || !get_number(json, "n", UINT32_MAX, &n) ||
         !get_number(json, "time", max_time, &time))
         return false;
+    if (!get_text(json, "base", &r->base) || !get_number(json, "base_us", HUGE_VAL, &r->base_us)) {
+        r->base = "";
+        r->base_us = 0;
+    }
     r->serving = (kiln_serving)serving;
     r->state = (kiln_trial_state)state;
     r->n_repetitions = (uint32_t)n;
@@ -248,6 +252,10 @@ static char *print_record(const kiln_record *r) {
     add_number(o, "median_us", r->median_us, &ok);
     add_number(o, "min_us", r->min_us, &ok);
     add_number(o, "spread_us", r->spread_us, &ok);
+    if (r->base && *r->base) {
+        add_text(o, "base", r->base, &ok);
+        add_number(o, "base_us", r->base_us, &ok);
+    }
     add_number(o, "n", r->n_repetitions, &ok);
     add_number(o, "time", (double)r->time, &ok);
     char *text = ok ? cJSON_PrintUnformatted(o) : NULL;
@@ -260,7 +268,7 @@ static kiln_status check_record(const kiln_record *r) {
         (unsigned)r->serving >= N_SERVINGS || (unsigned)r->state >= N_STATES)
         return kiln_fail(KILN_E_INVALID, "record: no valid problem, device, serving mode or state");
     if (!timing_is_valid(r->median_us) || !timing_is_valid(r->min_us) || !timing_is_valid(r->spread_us) ||
-        r->time < 0 || (double)r->time > max_time)
+        !timing_is_valid(r->base_us) || r->time < 0 || (double)r->time > max_time)
         return kiln_fail(KILN_E_INVALID, "record of %s: a timing that is negative or not a number", r->problem);
     return KILN_OK;
 }

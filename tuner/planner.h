@@ -14,11 +14,15 @@ typedef struct kiln_candidate {
     kiln_config config;
 } kiln_candidate;
 
+enum { KILN_MAX_BASE = KILN_MAX_CONFIG_TEXT + 64 };
+
 /* What the records say of one candidate in one serving mode. */
 typedef struct kiln_ranked {
     const kiln_variant *variant;
     kiln_config config;
-    double median_us;
+    double median_us;         /* on the scale of the ranking */
+    char base[KILN_MAX_BASE]; /* of the record; base_us on the scale of the ranking */
+    double base_us;
     kiln_serving serving;
     kiln_trial_state state;
     bool stale; /* measured with another driver, compiler or source: a lead, not a result */
@@ -42,8 +46,13 @@ kiln_status kiln__candidate_content(kiln_device *device, const kiln_problem *pro
 /* A hash of all that a search could try: variants, what decides their code, parameters and values. */
 kiln_status kiln__search_content(kiln_device *device, const kiln_problem *problem, char out[33]);
 
-/* Derives the ranking from the records of a problem on a device. The latest trial of a candidate decides; a kind that
- * is unknown to this release is left out. Never fails for what the files hold. */
+/* The name that records give the base of their scale. */
+void kiln__base_print(const kiln_candidate *candidate, const char *content, char out[KILN_MAX_BASE]);
+
+/* Derives the ranking from the records of a problem on a device. Times of searches that ran apart, maybe on a machine
+ * as busy as never again, are compared as multiples of their common base: it is given the least it ever took. The
+ * latest trial of a candidate decides; a kind that is unknown to this release is left out. Never fails for what the
+ * files hold. */
 kiln_status kiln__rank_records(kiln_device *device, const kiln_problem *problem, kiln_ranking *out);
 /* The failed trial that keeps a candidate from being tried, or NULL. */
 const kiln_ranked *kiln__ranking_quarantine(const kiln_ranking *ranking, const kiln_variant *variant,

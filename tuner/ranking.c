@@ -78,13 +78,58 @@ static kiln_status collect(void *user, const kiln_record *record) {
     kiln_ranked row = {.variant = candidate.variant,
                        .config = candidate.config,
                        .median_us = record->median_us,
+                       .base_us = record->base_us,
                        .serving = record->serving,
                        .state = record->state,
                        .stale = !same_tools(c, record) || strcmp(record->content, content) != 0,
                        .time = record->time,
                        .order = c->out->n_rows};
     snprintf(row.reason, sizeof row.reason, "%s", record->reason);
+    snprintf(row.base, sizeof row.base, "%s", record->base);
     return add_row(c, &row);
+}
+
+/* ---- scales ---- */
+
+void kiln__base_print(const kiln_candidate *c, const char *content, char out[KILN_MAX_BASE]) {
+    char config[KILN_MAX_CONFIG_TEXT];
+    kiln__config_print(c->variant, &c->config, config, sizeof config);
+    snprintf(out, KILN_MAX_BASE, "%s %s %s", c->variant->name, config, content);
+}
+
+static bool has_base(const kiln_ranked *r) {
+    return r->state == KILN_TRIAL_OK && r->base[0] && r->base_us > 0;
+}
+
+static bool same_base(const kiln_ranked *x, const kiln_ranked *y) {
+    return x->serving == y->serving && x->stale == y->stale && strcmp(x->base, y->base) == 0;
+}
+
+/* Puts the times that have a common base on one scale: that of the search where the base took the least, which was
+ * disturbed the least. There are few bases: another search takes over that of the best record. */
+static void rescale(kiln_ranking *r) {
+    const kiln_ranked *first[64];
+    double least_us[64];
+    size_t n = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < r->n_rows; i++) {
+            kiln_ranked *row = &r->rows[i];
+            size_t k = 0;
+            while (k < n && !(has_base(row) && same_base(first[k], row)))
+                k++;
+            if (!has_base(row) || k == sizeof first / sizeof *first)
+                continue;
+            if (k == n) {
+                first[n] = row;
+                least_us[n++] = row->base_us;
+            }
+            if (pass == 0) {
+                least_us[k] = fmin(least_us[k], row->base_us);
+            } else {
+                row->median_us *= least_us[k] / row->base_us;
+                row->base_us = least_us[k];
+            }
+        }
 }
 
 /* ---- from trials to candidates ---- */
@@ -145,6 +190,7 @@ static void rank(kiln_ranking *r) {
     size_t n = 0;
     if (r->n_rows == 0)
         return;
+    rescale(r);
     qsort(r->rows, r->n_rows, sizeof *r->rows, compare_trials);
     for (size_t first = 0, end; first < r->n_rows; first = end) {
         for (end = first + 1; end < r->n_rows && compare_candidates(&r->rows[first], &r->rows[end]) == 0; end++)

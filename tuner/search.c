@@ -61,6 +61,27 @@ static kiln_status add_arms(kiln_search *s, const kiln_search_options *o) {
     return KILN_OK;
 }
 
+/* Of the other serving mode there is no time to put others in relation to. */
+static kiln_status take_recorded_champion(kiln_search *s) {
+    const kiln_ranked *best = NULL;
+    for (size_t i = 0; i < s->ranking.n_sound && !best; i++)
+        if (s->ranking.rows[i].serving == s->serving)
+            best = &s->ranking.rows[i];
+    if (!best)
+        return KILN_OK;
+    s->champion = (kiln_candidate){best->variant, best->config};
+    s->champion_us = s->start_us = best->median_us;
+    memcpy(s->base, best->base, sizeof s->base);
+    s->base_us = best->base_us;
+    if (s->base[0])
+        return KILN_OK;
+    char content[33];
+    KILN_TRY(kiln__candidate_content(s->device, &s->problem, &s->champion, content));
+    kiln__base_print(&s->champion, content, s->base);
+    s->base_us = best->median_us;
+    return KILN_OK;
+}
+
 kiln_status kiln__search_open(kiln_search *s, kiln_device *device, const kiln_problem *problem, double count,
                               const kiln_search_options *o) {
     memset(s, 0, sizeof *s);
@@ -75,11 +96,7 @@ kiln_status kiln__search_open(kiln_search *s, kiln_device *device, const kiln_pr
     kiln_search_options named = *o;
     named.strategy = s->strategy;
     KILN_TRY(add_arms(s, &named));
-    const kiln_ranked *best = s->ranking.n_sound ? &s->ranking.rows[0] : NULL;
-    if (best) {
-        s->champion = (kiln_candidate){best->variant, best->config};
-        s->champion_us = s->start_us = best->median_us;
-    }
+    KILN_TRY(take_recorded_champion(s));
     s->is_done = !o->variant && s->ranking.done_seconds >= (o->exhaust ? HUGE_VAL : o->budget_seconds);
     s->was_done = s->is_done;
     return KILN_OK;
@@ -218,6 +235,10 @@ bool kiln__search_tell(kiln_search *s, const kiln_candidate *c, const char *cont
             a = &s->arms[i];
     const bool valid = trial->state == KILN_TRIAL_OK, wins = kiln__search_would_win(s, trial);
     *us = scaled_us(s, trial);
+    if (valid && !(trial->ratio[s->serving] > 0)) { /* by the clock alone: a scale of its own */
+        kiln__base_print(c, content, s->base);
+        s->base_us = *us;
+    }
     s->n_trials++;
     s->since_gain++;
     if (a) {

@@ -35,6 +35,8 @@ typedef struct kiln_search {
     size_t n_arms;
     kiln_candidate champion; /* variant NULL: none yet */
     double champion_us, start_us;
+    char base[KILN_MAX_BASE]; /* whose time all others are put in relation to, and that time */
+    double base_us;
 
     kiln_arm *outdated;   /* the chain whose parts have other winners since it was tried, or NULL */
     double parts_gain_us; /* what they gained meanwhile */

@@ -97,6 +97,8 @@ static void record_trial(tuning *t, const kiln_search *s, const kiln_candidate *
                            .median_us = us,
                            .min_us = scale * timing->min_us,
                            .spread_us = scale * timing->spread_us,
+                           .base = trial->state == KILN_TRIAL_OK ? s->base : "",
+                           .base_us = trial->state == KILN_TRIAL_OK ? s->base_us : 0,
                            .n_repetitions = timing->n_runs,
                            .time = (int64_t)time(NULL)};
     (void)kiln__store_append(t->device->context->store, &r);

@@ -32,6 +32,8 @@ static kiln_record make_record(uint32_t n) {
                          .median_us = 1.0 / 3.0 * (n + 1),
                          .min_us = 0.1,
                          .spread_us = 5e-324,
+                         .base = n >= 8 ? "vec mr=1,nv=2 00ff" : "", /* lines of older releases, below, have none */
+                         .base_us = n >= 8 ? 2.0 / 3.0 : 0,
                          .n_repetitions = n,
                          .time = 1700000000};
 }
@@ -64,6 +66,8 @@ static kiln_status see(void *user, const kiln_record *r) {
     CHECK_STR(r->variant, e.variant);
     CHECK_STR(r->config, e.config);
     CHECK_STR(r->reason, e.reason);
+    CHECK_STR(r->base, e.base);
+    CHECK(r->base_us == e.base_us);
     CHECK(r->serving == e.serving && r->state == e.state && r->time == e.time);
     CHECK(r->median_us == e.median_us && r->min_us == e.min_us && r->spread_us == e.spread_us);
     return KILN_OK;

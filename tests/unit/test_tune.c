@@ -169,6 +169,61 @@ static void test_plan_effort(void) {
     null_remove(dir);
 }
 
+/* Two searches that knew nothing of each other, the second on a machine ten times as busy. What it found is ranked by
+ * how much faster than their common base it is, not by the clock. */
+static void test_busy(void) {
+    char quiet[sizeof dir];
+    new_dir();
+    world w = open_world("time kernel=gemm_tile us=20 defines=KP_TM=128\n");
+    seen s = {.cancel_at = 10};
+    kiln_tune_options o = options_for(&s);
+    o.in_process = 1;
+    tune(&w, &o, KILN_E_CANCELLED); /* before it comes to tm=128 */
+    kiln_context_destroy(w.context);
+    memcpy(quiet, dir, sizeof dir);
+
+    new_dir();
+    w = open_world("time call=kernel us=1000\ntime kernel=gemm_tile us=200 defines=KP_TM=128\n");
+    s.cancel_at = 0;
+    const kiln_tune_result r = tune(&w, &o, KILN_OK);
+    CHECK(r.best_us > 150);
+    kiln_context_destroy(w.context);
+
+    setenv("KILN_CACHE_PATH", dir, 1); /* both */
+    char busy[sizeof dir];
+    memcpy(busy, dir, sizeof dir);
+    memcpy(dir, quiet, sizeof dir);
+    w = open_world("");
+    check_plan(&w, "tile", "tm=128", "record");
+    kiln_ranking ranking;
+    REQUIRE_OK(kiln__rank_records(w.device, &w.problem, &ranking));
+    CHECK(ranking.rows[0].median_us > 15 && ranking.rows[0].median_us < 25);
+    CHECK(ranking.rows[ranking.n_sound - 1].median_us < 110); /* those of the busy machine as well */
+    kiln__ranking_free(w.context, &ranking);
+    kiln_context_destroy(w.context);
+    unsetenv("KILN_CACHE_PATH");
+    null_remove(busy);
+    null_remove(quiet);
+}
+
+/* Eager times and replayed ones are two scales: a search of one takes no champion of the other. */
+static void test_two_modes(void) {
+    new_dir();
+    world w = open_world("time kernel=gemm_tile us=20 defines=KP_WN=1\n");
+    seen s = {0};
+    kiln_tune_options o = options_for(&s);
+    o.in_process = 1;
+    tune(&w, &o, KILN_OK);
+    kiln_context_destroy(w.context);
+    w = open_world("time call=kernel us=10000\n");
+    s = (seen){.cancel_at = 3};
+    o.eager = 1;
+    const kiln_tune_result r = tune(&w, &o, KILN_E_CANCELLED);
+    CHECK(r.n_known == 0 && r.start_us > 9000 && r.best_us > 9000);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
 /* The tempting candidates are all bad: each way of being bad is told apart, and none is chosen. */
 static void test_planted(void) {
     new_dir();
@@ -282,6 +337,8 @@ int main(void) {
     test_resume();
     test_done();
     test_plan_effort();
+    test_busy();
+    test_two_modes();
     test_planted();
     test_quarantine();
     test_lost();
