@@ -65,7 +65,7 @@ check_device() { # file
     local include
     while read -r include; do
         case $include in
-            '"dialect.h"' | '"epilogue.h"' | '"mma.h"' | '"winograd_transform.h"') ;;
+            '"dialect.h"' | '"epilogue.h"' | '"floats.h"' | '"mma.h"' | '"mma_tile.h"' | '"winograd_transform.h"') ;;
             *) complain "$1: device code must not include $include" ;;
         esac
     done < <(includes "$1")

@@ -8,7 +8,7 @@ target_link_libraries(kiln_embed_tool PRIVATE kiln_options kiln_libraries)
 
 function(kiln_embed_kernels target folder)
   file(GLOB sources CONFIGURE_DEPENDS RELATIVE ${folder} ${folder}/*/*.cl ${folder}/*/*.cu ${folder}/*/*.hip)
-  file(GLOB headers CONFIGURE_DEPENDS ${folder}/dialect.h ${folder}/epilogue.h ${folder}/winograd_transform.h ${folder}/mma.h)
+  file(GLOB headers CONFIGURE_DEPENDS ${folder}/dialect.h ${folder}/epilogue.h ${folder}/winograd_transform.h ${folder}/floats.h ${folder}/mma.h ${folder}/mma_tile.h)
   set(declarations "/* Generated: the embedded device sources. */\n#include \"embed.h\"\n")
   foreach(source IN LISTS sources)
     string(MAKE_C_IDENTIFIER ${source} symbol)

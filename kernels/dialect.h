@@ -80,6 +80,7 @@
 #    define KILN_TANH(x)      tanh(x)
 #    define KILN_ERFC(x)      erfc(x)
 #    define KILN_SQRT(x)      sqrt(x)
+#    define KILN_RELU(T, x)   ((x) < 0.0f ? (T)(0.0f) : (x)) /* false for a NaN, which stays */
 #    define KILN_INFINITY     INFINITY
 
 /* Vectors of n floats (2, 4, 8, 16) at addresses aligned to a float: OpenCL only, for .cpu.cl files. */
@@ -149,7 +150,12 @@ KILN_INLINE unsigned short kiln_f16_of(float x) {
 #    define KILN_TANH(x)      tanhf(x)
 #    define KILN_ERFC(x)      erfcf(x)
 #    define KILN_SQRT(x)      sqrtf(x)
+#    define KILN_RELU(T, x)   kiln_relu(x)
 #    define KILN_INFINITY     __int_as_float(0x7f800000)
+
+KILN_INLINE float kiln_relu(float x) {
+    return x < 0.0f ? 0.0f : x;
+}
 
 #endif
 

@@ -8,8 +8,9 @@
  *
  * item: of the batch; row: of all board points or matrix rows; channels: of a row. LOAD(pointer to floats) gives a T
  * and STORE(value, pointer) puts one, so that a kernel with a vector that reaches past the last channel can pass its
- * own. Where KC_TYPE is not f32, T is float: what is stored in that type is taken element by element. Neither residual
- * nor sum is restrict: both may be the output itself, since one work-item reads an element before it writes it. */
+ * own. Where KC_TYPE is not f32, T is float: what is stored in that type is taken element by element; floats.h has
+ * vectors for CUDA whatever the type. Neither residual nor sum is restrict: both may be the output itself, since one
+ * work-item reads an element before it writes it. */
 #ifndef KILN_EPILOGUE_H
 #define KILN_EPILOGUE_H
 
@@ -118,8 +119,8 @@
 
 #if KC_EP_ACT == 0
 #    define KILN_EP_ACT_STEP(T, x)
-#elif KC_EP_ACT == 1 /* relu: the comparison is false for a NaN, which stays */
-#    define KILN_EP_ACT_STEP(T, x) x = (x < 0.0f) ? (T)(0.0f) : x;
+#elif KC_EP_ACT == 1 /* relu */
+#    define KILN_EP_ACT_STEP(T, x) x = KILN_RELU(T, x);
 #elif KC_EP_ACT == 2
 /* mish: x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2): no cancellation for x < 0, and from 20 on
  * n / (n + 2) is 1 in float, so that e^x need not grow until it overflows. */

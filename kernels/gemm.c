@@ -1,6 +1,6 @@
 #include "embedded.h"
 #include "epilogue_fields.h"
-#include "matrix.h"
+#include "matrix_mma.h"
 #include "status.h"
 #include "types.h"
 
@@ -93,6 +93,20 @@ static kiln_status vec_lower(const kiln_problem *p, const kiln_config *config, c
     return KILN_OK;
 }
 
+/* ---- mma ---- */
+
+kiln_mma_work kiln__gemm_mma_work(const kiln_problem *p) {
+    return (kiln_mma_work){.matrix = matrix(p), .type = p->v[TYPE], .compute = p->v[COMPUTE], .row_elems = p->v[K]};
+}
+
+static kiln_status mma_lower(const kiln_problem *p, const kiln_config *config, const kiln_caps *caps,
+                             kiln_lowering *l) {
+    (void)caps;
+    const uint32_t u = unit(p, &kiln__embed_gemm_mma_cu, l);
+    end_args(p, l, kiln__mma_lower(l, p, config, u, operand(l, "a"), operand(l, "b"), "gemm_mma", "gemm_mma_sum"));
+    return KILN_OK;
+}
+
 /* ---- tile ---- */
 
 static void tile_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config *out) {
@@ -141,6 +155,14 @@ static const kiln_variant variants[] = {
      .reject = kiln__vec_reject,
      .guess = vec_guess,
      .lower = vec_lower},
+    {.name = "mma",
+     .home = 1u << KILN_DEVICE_GPU,
+     .source = &kiln__embed_gemm_mma_cu,
+     .params = kiln__mma_params,
+     .rules = kiln__mma_rules,
+     .reject = kiln__mma_reject,
+     .guess = kiln__mma_guess,
+     .lower = mma_lower},
     {.name = "tile",
      .home = 1u << KILN_DEVICE_GPU | 1u << KILN_DEVICE_OTHER,
      .source = &kiln__embed_gemm_tile_cl,

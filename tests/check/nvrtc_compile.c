@@ -1,5 +1,6 @@
-/* Every portable device source compiles as CUDA C: with its defaults, and with what the guess of a few problems
- * defines. Needs NVRTC, no GPU; without NVRTC the test is skipped. */
+/* Every device source that is for GPUs compiles as CUDA C: with its defaults, and with what the guess of a few problems
+ * defines. Kernels written for CUDA are assembled too, and spill no registers. Needs NVRTC, no GPU; without NVRTC the
+ * test is skipped. */
 #include "embedded.h"
 #include "family.h"
 #include "testing.h"
@@ -76,14 +77,14 @@ static void load_nvrtc(nvrtc *n) {
 
 static unsigned compiled;
 
-static void print_log(const nvrtc *n, nvrtc_program *program) {
+/* The caller frees it. */
+static char *log_of(const nvrtc *n, nvrtc_program *program) {
     size_t bytes = 0;
     n->log_size(program, &bytes);
     char *log = calloc(1, bytes + 1);
     REQUIRE(log != NULL);
     n->log(program, log);
-    fprintf(stderr, "%s\n", log);
-    free(log);
+    return log;
 }
 
 /* The PTX has a visible entry of that name. */
@@ -98,27 +99,52 @@ static void check_entry(const nvrtc *n, nvrtc_program *program, const char *entr
     free(ptx);
 }
 
+static bool ends(const kiln_embed *source, const char *extension) {
+    const size_t n = strlen(source->name), m = strlen(extension);
+    return n >= m && strcmp(source->name + n - m, extension) == 0;
+}
+
+/* To machine code: what the assembler says of each kernel is in the log. */
+static void check_spills(const nvrtc *n, nvrtc_program *program, const char *what) {
+    char *log = log_of(n, program);
+    size_t kernels = 0;
+    for (const char *line = strstr(log, " bytes spill stores"); line; line = strstr(line + 1, " bytes spill stores")) {
+        kernels++;
+        if (strncmp(line - 2, " 0", 2) != 0)
+            fprintf(stderr, "%s spills registers:\n%s\n", what, log);
+        CHECK(strncmp(line - 2, " 0", 2) == 0);
+    }
+    CHECK(kernels > 0);
+    free(log);
+}
+
 /* `defines` is "-DA=1 -DB=2", as in a unit. */
 static void compile(const nvrtc *n, const kiln_embed *source, const char *defines, const char *entry) {
-    static const char *const architectures[] = {"--gpu-architecture=compute_80", "--gpu-architecture=compute_90"};
-    char text[KILN_MAX_DEFINES];
+    static const char *const ptx[] = {"--gpu-architecture=compute_80", "--gpu-architecture=compute_90", NULL};
+    static const char *const machine_code[] = {"--gpu-architecture=sm_80", "--gpu-architecture=sm_90a", NULL};
+    const bool assembles = ends(source, ".cu");
+    char text[KILN_MAX_DEFINES], what[KILN_MAX_DEFINES + 256];
     snprintf(text, sizeof text, "%s", defines);
-    const char *arguments[64];
-    int n_arguments = 1;
+    const char *arguments[64] = {NULL, "--ptxas-options=-v"};
+    int n_arguments = assembles ? 2 : 1;
     for (char *word = strtok(text, " "); word && n_arguments < 64; word = strtok(NULL, " "))
         arguments[n_arguments++] = word;
-    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
-        arguments[0] = architectures[i];
+    for (const char *const *architecture = assembles ? machine_code : ptx; *architecture; architecture++) {
+        arguments[0] = *architecture;
+        snprintf(what, sizeof what, "%s %s %s", source->name, *architecture, defines);
         nvrtc_program *program = NULL;
         REQUIRE(n->create(&program, (const char *)source->text, source->name, 0, NULL, NULL) == 0);
         const int result = n->compile(program, n_arguments, arguments);
         if (result != 0) {
-            fprintf(stderr, "%s %s %s: %s\n", source->name, arguments[0], defines, n->error(result));
-            print_log(n, program);
+            char *log = log_of(n, program);
+            fprintf(stderr, "%s: %s\n%s\n", what, n->error(result), log);
+            free(log);
         }
         CHECK(result == 0);
         if (result == 0)
             check_entry(n, program, entry);
+        if (result == 0 && assembles)
+            check_spills(n, program, what);
         n->destroy(&program);
         compiled++;
     }
@@ -126,22 +152,20 @@ static void compile(const nvrtc *n, const kiln_embed *source, const char *define
 
 /* ---- what to compile ---- */
 
-static bool is_portable(const kiln_embed *source) {
-    const size_t n = strlen(source->name);
-    return n < 7 || strcmp(source->name + n - 7, ".cpu.cl") != 0;
-}
-
 static const struct {
     const kiln_embed *source;
     const char *entry;
 } sources[] = {
     {&kiln__embed_affine_ref_cl, "affine_ref"},
+    {&kiln__embed_conv_mma_cu, "conv_mma"},
     {&kiln__embed_conv_ref_cl, "conv_ref"},
     {&kiln__embed_conv_tile_cl, "conv_tile"},
     {&kiln__embed_conv_winograd_cl, "winograd_products"},
+    {&kiln__embed_gemm_mma_cu, "gemm_mma"},
     {&kiln__embed_gemm_ref_cl, "gemm_ref"},
     {&kiln__embed_gemm_tile_cl, "gemm_tile"},
     {&kiln__embed_global_pool_ref_cl, "global_pool_ref"},
+    {&kiln__embed_pack_columns_cu, "pack_columns"},
     {&kiln__embed_pack_panels_cl, "pack_panels"},
     {&kiln__embed_pack_winograd_cl, "pack_winograd"},
     {&kiln__embed_se_block_fused_group_cl, "se_block_fused_group"},
@@ -161,6 +185,14 @@ static const char *const problems[] = {
     "gemm:m=3,n=5,k=7,type=f16,ep=scale+bias+res+sum+bn+sigmoid+mask",
     "gemm:m=3,n=5,k=7,type=bf16,ep=scale+bias+res+sum+bn+sigmoid+mask",
     "gemm:m=3,n=5,k=7,compute=tf32",
+    /* matrix cores: copies of 16, 8 and 4 bytes, stores of 8 results down to one, large products and split ones */
+    "conv:n=64,h=19,w=19,ic=256,oc=256,kh=3,kw=3,type=f16,ep=bias+res+relu",
+    "conv:n=2,h=9,w=9,ic=256,oc=256,kh=3,kw=3,ihalo=1,type=bf16,ep=bias+nbias+res+sum+bn+mish+mask",
+    "conv:n=2,h=19,w=19,ic=22,oc=97,kh=5,kw=5,type=f16,ep=bias+silu",
+    "conv:n=2,h=9,w=9,ic=7,oc=66,kh=3,kw=3,compute=tf32,ep=scale+gelu",
+    "gemm:m=4096,n=4096,k=4096,type=f16",
+    "gemm:m=4096,n=1024,k=1024,compute=tf32,ep=bias+tanh",
+    "gemm:m=64,n=1024,k=4100,type=bf16,ep=bias+sigmoid",
     "affine:n=2,h=9,w=9,c=32,form=scale_shift,gate=sigmoid,ep=res+relu+mask",
     "affine:n=2,h=9,w=9,c=32,ihalo=1,form=shift",
     "global_pool:n=2,h=9,w=9,c=32,form=katago,mask=1",
@@ -183,6 +215,7 @@ static const kiln_caps gpu = {.kind = KILN_DEVICE_GPU,
                               .max_group_size = 1024,
                               .max_group = {1024, 1024, 64},
                               .address_align_bytes = 256,
+                              .compute_capability = 80,
                               .local_bytes = 227 << 10,
                               .memory_bytes = UINT64_C(80) << 30,
                               .max_alloc_bytes = UINT64_C(80) << 30,
@@ -191,7 +224,7 @@ static const kiln_caps gpu = {.kind = KILN_DEVICE_GPU,
 static void compile_steps(const nvrtc *n, const kiln_lowering *l, const kiln_step *steps, size_t n_steps) {
     for (size_t i = 0; i < n_steps; i++) {
         const kiln_unit *unit = &l->units[steps[i].kernel.unit];
-        CHECK(is_portable(unit->source)); /* else the variant applies where it cannot compile */
+        CHECK(!ends(unit->source, ".cpu.cl")); /* else the variant applies where it cannot compile */
         compile(n, unit->source, unit->defines, steps[i].kernel.launch.entry);
     }
 }
@@ -212,18 +245,18 @@ static void compile_problem(const nvrtc *n, kiln_context *context, const char *t
     }
 }
 
-/* The table above has every portable source there is. */
+/* The table above has every source for GPUs there is. */
 static void check_sources(void) {
     const char *root = getenv("KILN_SOURCE_DIR");
     char pattern[1024];
-    snprintf(pattern, sizeof pattern, "%s/kernels/*/*.cl", root ? root : ".");
+    snprintf(pattern, sizeof pattern, "%s/kernels/*/*.c[lu]", root ? root : ".");
     glob_t g = {0};
     REQUIRE(glob(pattern, 0, NULL, &g) == 0);
-    size_t portable = 0;
+    size_t for_gpus = 0;
     for (size_t i = 0; i < g.gl_pathc; i++)
-        portable += !strstr(g.gl_pathv[i], ".cpu.cl");
+        for_gpus += !strstr(g.gl_pathv[i], ".cpu.cl");
     globfree(&g);
-    CHECK(portable == sizeof sources / sizeof *sources);
+    CHECK(for_gpus == sizeof sources / sizeof *sources);
 }
 
 int main(void) {

@@ -25,6 +25,7 @@ static kiln_caps any_caps(void) {
                    .vector_floats = floats[below(5)],
                    .vector_registers = registers[below(4)],
                    .address_align_bytes = 128,
+                   .compute_capability = below(2) ? 80 : 0,
                    .local_bytes = UINT64_C(1) << (8 + below(11))};
     for (int i = 0; i < 3; i++)
         c.max_group[i] = c.max_group_size;
@@ -75,9 +76,10 @@ static void any_problem(char *text, size_t capacity) {
         snprintf(text, capacity, "global_pool:n=%u,h=%u,w=%u,c=%u,form=%s,mask=%u,ihalo=%u", extent(32), extent(40),
                  extent(40), extent(600), forms[below(6)], (unsigned)below(2), (unsigned)below(9));
     }
-    static const char *const types[] = {"", ",type=f16", ",type=bf16"};
+    static const char *const types[] = {"", ",type=f16", ",type=bf16", ",compute=tf32"};
+    const bool multiplies = strncmp(text, "conv", 4) == 0 || strncmp(text, "gemm", 4) == 0;
     const size_t length = strlen(text);
-    snprintf(text + length, capacity - length, "%s", types[below(3)]);
+    snprintf(text + length, capacity - length, "%s", types[below(multiplies ? 4 : 3)]);
 }
 
 static void check_step(const kiln_step *s, const kiln_lowering *l, const kiln_caps *caps) {
