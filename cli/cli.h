@@ -36,11 +36,12 @@ extern const command command_devices, command_problems, command_explain, command
 /* ---- options ---- */
 
 typedef enum option_kind {
-    OPTION_FLAG,   /* bool *: becomes true */
-    OPTION_TEXT,   /* const char ** */
-    OPTION_INT,    /* int64_t *: from min to max */
-    OPTION_REAL,   /* double *: from min to max */
-    OPTION_BATCHES /* batch_list *: 1,8,16 */
+    OPTION_FLAG,    /* bool *: becomes true */
+    OPTION_TEXT,    /* const char ** */
+    OPTION_INT,     /* int64_t *: from min to max */
+    OPTION_REAL,    /* double *: from min to max */
+    OPTION_BATCHES, /* batch_list *: 1,8,16 */
+    OPTION_TYPE     /* kiln_type *: f32, f16 or bf16 */
 } option_kind;
 
 typedef struct batch_list {

@@ -15,7 +15,7 @@ static kiln_status visit(void *user, const kiln_problem *problem, size_t count) 
     return KILN_OK;
 }
 
-static int list_net(cli_state *cli, output *out, const char *path, int64_t batch, int64_t board) {
+static int list_net(cli_state *cli, output *out, const char *path, int64_t batch, int64_t board, kiln_type type) {
     kiln_net *net;
     if (kiln_net_open(cli->context, path, &net) != KILN_OK)
         return cli_fail(NULL);
@@ -26,7 +26,7 @@ static int list_net(cli_state *cli, output *out, const char *path, int64_t batch
         output_number(out, "batch", NULL, NULL, (double)batch);
         output_number(out, "board", NULL, NULL, (double)(board ? board : info.default_board));
         output_table(out, "problems", columns, sizeof columns / sizeof columns[0]);
-        if (kiln_net_problems(net, (int32_t)batch, (int32_t)board, (int32_t)board, visit, out) != KILN_OK)
+        if (kiln_net_problems(net, (int32_t)batch, (int32_t)board, (int32_t)board, type, visit, out) != KILN_OK)
             status = cli_fail(NULL);
         output_table_end(out);
     }
@@ -64,8 +64,10 @@ static void list_families(const cli_state *cli, output *out) {
 static int run(cli_state *cli, int argc, char **argv) {
     int64_t batch = 1, board = 0;
     const char *family = NULL, *path = NULL;
+    kiln_type type = KILN_TYPE_F32;
     const option options[] = {{"--batch", OPTION_INT, &batch, 1, 65536},
                               {"--board", OPTION_INT, &board, 1, 1024},
+                              {"--type", OPTION_TYPE, &type, 0, 0},
                               {"--family", OPTION_TEXT, &family, 0, 0},
                               {0}};
     int status = cli_options(cli, argc, argv, options, &path, 0, 1);
@@ -78,7 +80,7 @@ static int run(cli_state *cli, int argc, char **argv) {
     output out;
     output_begin(&out, cli->json);
     if (path)
-        status = list_net(cli, &out, path, batch, board);
+        status = list_net(cli, &out, path, batch, board, type);
     else if (family)
         status = show_family(cli, &out, family);
     else
@@ -91,13 +93,14 @@ static int run(cli_state *cli, int argc, char **argv) {
 
 const command command_problems = {
     .name = "problems",
-    .usage = "problems [NET [--batch N] [--board N] | --family NAME]",
+    .usage = "problems [NET [--batch N] [--board N] [--type T] | --family NAME]",
     .summary = "List the distinct problems of a net, or the fields of a family",
     .help = "A problem is one operation with its shapes, types, layouts and epilogue, written as text. Every other\n"
             "command takes the texts that this one prints.\n\n"
             "  NET            a network file, or a seeded one such as tower:blocks=9,channels=256,board=9\n"
             "  --batch N      positions evaluated at once (default 1)\n"
             "  --board N      edge of the board (default: the net's)\n"
+            "  --type T       what the net stores: f32 (default), f16 or bf16\n"
             "  --family NAME  the fields of a family with their ranges, defaults and meaning\n"
             "Without arguments the families are listed.\n\n"
             "Example: kiln problems net.bin.gz --batch 8 --board 19\n",

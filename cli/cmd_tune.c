@@ -167,6 +167,7 @@ static int run(cli_state *cli, int argc, char **argv) {
     int64_t seed = 0;
     const option options[] = {{"--batch", OPTION_BATCHES, &r.batches, 0, 0},
                               {"--board", OPTION_INT, &r.board, 1, 4096},
+                              {"--type", OPTION_TYPE, &r.options.type, 0, 0},
                               {"--budget", OPTION_TEXT, &budget, 0, 0},
                               {"--effort", OPTION_TEXT, &effort, 0, 0},
                               {"--strategy", OPTION_TEXT, &r.options.strategy, 0, 0},
@@ -193,10 +194,11 @@ static int run(cli_state *cli, int argc, char **argv) {
 
 const command command_tune = {
     .name = "tune",
-    .usage = "tune (NET | PROBLEM) [--batch 1,8,16] [--board N] [--budget 60s] [--effort E]",
+    .usage = "tune (NET | PROBLEM) [--batch 1,8,16] [--board N] [--type T] [--budget 60s] [--effort E]",
     .summary = "Find faster kernels for a net or a problem, check them, and remember them",
     .help = "  --batch LIST   batch sizes of a net (default 16)\n"
             "  --board N      edge of a net's board (default: the net's)\n"
+            "  --type T       what a net stores: f32 (default), f16 or bf16\n"
             "  --budget T     how long to search: 90s, 2m, 1.5h (default 60s)\n"
             "  --effort E     measure: search within the budget; exhaust: every candidate there is\n"
             "  --strategy S   descent (default), random or exhaust\n"

@@ -40,6 +40,16 @@ static bool parse_batches(const char *text, batch_list *out) {
     }
 }
 
+static bool parse_type(const char *text, kiln_type *out) {
+    static const kiln_type types[] = {KILN_TYPE_F32, KILN_TYPE_F16, KILN_TYPE_BF16};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(text, kiln_type_name(types[i])) == 0) {
+            *out = types[i];
+            return true;
+        }
+    return false;
+}
+
 bool batches_ascend(const batch_list *b) {
     for (size_t i = 1; i < b->n; i++)
         if (b->v[i] <= b->v[i - 1])
@@ -68,6 +78,10 @@ static int set(const cli_state *cli, const option *o, const char *value) {
             return 0;
         return cli_usage(cli, "%s takes up to %d batch sizes from 1 to 65536, e.g. 1,8,16, not '%s'", o->name,
                          MAX_BATCHES, value);
+    case OPTION_TYPE:
+        if (parse_type(value, o->to))
+            return 0;
+        return cli_usage(cli, "%s takes f32, f16 or bf16, not '%s'", o->name, value);
     }
     return EXIT_USAGE;
 }

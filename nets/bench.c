@@ -19,23 +19,23 @@ static void fill_input(float *data, size_t floats, int64_t channels, bool board)
 }
 
 static kiln_status write_inputs(kiln_session *s, kiln_made_bucket *made, int32_t size) {
-    for (size_t i = 0; i < s->net->n_inputs; i++) {
-        const int32_t tensor = s->net->inputs[i].tensor;
-        const kiln_net_tensor *t = &s->net->tensors[tensor];
-        const size_t bytes = (size_t)size * kiln__layout_item_bytes(&made->layout, tensor);
-        const kiln_view to = kiln__made_view(made, tensor);
-        float *data = kiln__alloc(s->net->context, bytes);
-        if (!data)
-            return KILN_E_MEMORY;
-        fill_input(data, bytes / sizeof *data, t->c, t->shape == KILN_NET_BOARD);
-        kiln_status status = kiln_buffer_write(s->queue, to.buffer, to.offset_bytes, data, bytes);
-        const kiln_status finished = kiln_queue_finish(s->queue);
-        kiln__free(s->net->context, data);
-        KILN_TRY(status);
-        KILN_TRY(finished);
+    float *inputs[KILN_NET_MAX_IO] = {0};
+    kiln_status status = KILN_OK;
+    for (size_t i = 0; i < s->net->n_inputs && status == KILN_OK; i++) {
+        const kiln_net_tensor *t = &s->net->tensors[s->net->inputs[i].tensor];
+        const size_t floats = (size_t)size * (size_t)kiln__net_tensor_floats(t, s->h, s->w);
+        inputs[i] = kiln__alloc(s->net->context, floats * sizeof **inputs);
+        if (inputs[i])
+            fill_input(inputs[i], floats, t->c, t->shape == KILN_NET_BOARD);
+        else
+            status = KILN_E_MEMORY;
     }
-    made->used_items = size;
-    return KILN_OK;
+    if (status == KILN_OK)
+        status = kiln__session_write(s, made, 0, size, (const float *const *)inputs);
+    const kiln_status finished = kiln_queue_finish(s->queue);
+    for (size_t i = 0; i < s->net->n_inputs; i++)
+        kiln__free(s->net->context, inputs[i]);
+    return status == KILN_OK ? finished : status;
 }
 
 static kiln_status time_once(kiln_session *s, kiln_made_bucket *made, bool eager, double *us) {

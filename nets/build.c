@@ -117,6 +117,12 @@ static kiln_status attach_weight(const kiln_net *net, kiln_net_op *op, const cha
     return KILN_OK;
 }
 
+static kiln_status attach_matrix(kiln_net *net, kiln_net_op *op, const char *name, int32_t weight, int64_t count) {
+    KILN_TRY(attach_weight(net, op, name, weight, count));
+    net->weights[weight].is_matrix = true;
+    return KILN_OK;
+}
+
 static const char *shape_word(kiln_net_shape shape) {
     static const char *const words[] = {"a board", "points", "a vector"};
     return words[shape];
@@ -187,7 +193,7 @@ kiln_status kiln__net_conv(kiln_net *net, const kiln_net_conv *conv, const kiln_
         return kiln_fail(KILN_E_UNSUPPORTED, "\"%s\": a %d by %d convolution; edges must be odd", op->name, conv->kh,
                          conv->kw);
     KILN_TRY(attach_tensor(net, op, "input", conv->input, KILN_NET_BOARD, conv->ic));
-    KILN_TRY(attach_weight(net, op, "weights", conv->weights, (int64_t)conv->kh * conv->kw * conv->ic * conv->oc));
+    KILN_TRY(attach_matrix(net, op, "weights", conv->weights, (int64_t)conv->kh * conv->kw * conv->ic * conv->oc));
     KILN_TRY(attach_epilogue(net, op, ep, KILN_NET_BOARD, sum));
     return attach_output(net, op, "output", KILN_NET_BOARD, conv->oc, output);
 }
@@ -225,7 +231,7 @@ kiln_status kiln__net_gemm(kiln_net *net, const char *name, int32_t input, int32
                          KILN_NET_MAX_DEPTH);
     KILN_TRY(check_channels(op->name, oc));
     KILN_TRY(attach_flat(net, op, "a", input));
-    KILN_TRY(attach_weight(net, op, "b", weights, ic * oc));
+    KILN_TRY(attach_matrix(net, op, "b", weights, ic * oc));
     KILN_TRY(attach_epilogue(net, op, ep, KILN_NET_VECTOR, NULL));
     return attach_output(net, op, "c", KILN_NET_VECTOR, oc, output);
 }
@@ -265,9 +271,9 @@ kiln_status kiln__net_se(kiln_net *net, const kiln_net_se *se, const kiln_net_ep
     KILN_TRY(check_channels(op->name, se->reduced));
     KILN_TRY(check_epilogue(op, ep));
     KILN_TRY(attach_tensor(net, op, "input", se->input, KILN_NET_BOARD, c));
-    KILN_TRY(attach_weight(net, op, "w1", se->w1, c * se->reduced));
+    KILN_TRY(attach_matrix(net, op, "w1", se->w1, c * se->reduced));
     KILN_TRY(attach_weight(net, op, "b1", se->b1, se->reduced));
-    KILN_TRY(attach_weight(net, op, "w2", se->w2, se->reduced * wide));
+    KILN_TRY(attach_matrix(net, op, "w2", se->w2, se->reduced * wide));
     KILN_TRY(attach_weight(net, op, "b2", se->b2, wide));
     KILN_TRY(attach_epilogue(net, op, ep, KILN_NET_BOARD, sum));
     return attach_output(net, op, "output", KILN_NET_BOARD, c, output);

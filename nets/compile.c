@@ -75,22 +75,35 @@ static kiln_status make_arena(kiln_session *s, kiln_made_bucket *m) {
     return kiln_buffer_fill(s->queue, m->arena, 0, m->layout.arena.bytes, 0);
 }
 
+static kiln_status make_staging(const kiln_session *s, kiln_made_bucket *m) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < s->net->n_inputs; i++)
+        bytes += (size_t)m->layout.n * kiln__layout_item_bytes(&m->layout, s->net->inputs[i].tensor);
+    for (size_t i = 0; i < s->net->n_outputs; i++)
+        bytes += (size_t)m->layout.n * kiln__layout_item_bytes(&m->layout, s->net->outputs[i].tensor);
+    m->staging = kiln__alloc(s->net->context, bytes);
+    return m->staging ? KILN_OK : KILN_E_MEMORY;
+}
+
 /* ---- bindings ---- */
 
 static kiln_status find_view(kiln_session *s, const kiln_made_bucket *m, size_t op, const kiln_operand *operand,
                              kiln_view *out) {
     const kiln_net_operand *o = kiln__net_operand(&s->net->ops[op], operand->name);
+    size_t bytes;
     if (!o)
         return kiln_fail(KILN_E_INTERNAL, "layer \"%s\": nothing is known of operand \"%s\"", s->net->ops[op].name,
                          operand->name);
     if (o->is_weight) {
         *out = (kiln_view){s->share->weights[o->index], 0};
-        return KILN_OK;
+        bytes = kiln_buffer_bytes(out->buffer);
+    } else {
+        *out = kiln__made_view(m, o->index);
+        bytes = m->layout.items[o->index].bytes;
     }
-    *out = kiln__made_view(m, o->index);
-    if (operand->bytes != m->layout.items[o->index].bytes)
-        return kiln_fail(KILN_E_INTERNAL, "layer \"%s\": operand \"%s\" takes %zu bytes, its tensor has %zu",
-                         s->net->ops[op].name, operand->name, operand->bytes, m->layout.items[o->index].bytes);
+    if (operand->bytes != bytes)
+        return kiln_fail(KILN_E_INTERNAL, "layer \"%s\": operand \"%s\" takes %zu bytes, what it is has %zu",
+                         s->net->ops[op].name, operand->name, operand->bytes, bytes);
     return KILN_OK;
 }
 
@@ -117,14 +130,15 @@ static void make_copy(kiln_session *s, kiln_made_bucket *m, size_t op) {
     const kiln_net_op *o = &s->net->ops[op];
     const kiln_view from = kiln__made_view(m, kiln__net_operand(o, "input")->index);
     const kiln_view to = kiln__made_view(m, kiln__net_operand(o, "output")->index);
+    const size_t elem_bytes = kiln_type_bytes(s->type);
     kiln_node *node = &m->copies[op];
     node->kind = KILN_STEP_COPY;
     node->label = "copy";
-    node->copy.source = (kiln_place){from.buffer->memory, from.offset_bytes + (size_t)o->channel * sizeof(float)};
-    node->copy.source_pitch_bytes = (size_t)o->ic * sizeof(float);
+    node->copy.source = (kiln_place){from.buffer->memory, from.offset_bytes + (size_t)o->channel * elem_bytes};
+    node->copy.source_pitch_bytes = (size_t)o->ic * elem_bytes;
     node->copy.destination = (kiln_place){to.buffer->memory, to.offset_bytes};
-    node->copy.destination_pitch_bytes = sizeof(float);
-    node->copy.row_bytes = sizeof(float);
+    node->copy.destination_pitch_bytes = elem_bytes;
+    node->copy.row_bytes = elem_bytes;
     node->copy.rows = (size_t)(m->layout.n * m->layout.h * m->layout.w);
 }
 
@@ -183,6 +197,7 @@ static kiln_status make_layout(kiln_session *s, kiln_made_bucket *m, int32_t bat
                             s->net->context->mode != KILN_MODE_REFERENCE;
     kiln_halo_choice choice;
     KILN_TRY(kiln__layout_open(s->net, batch, s->h, s->w, &m->layout));
+    m->layout.type = s->type;
     if (by_records)
         KILN_TRY(kiln__halos_choose(&m->layout, kiln__halos_recorded_us, s->queue->device, &choice, &m->why));
     else
@@ -206,6 +221,7 @@ static kiln_status make(kiln_session *s, kiln_made_bucket *m, int32_t batch) {
     KILN_TRY(make_plans(s, m));
     KILN_TRY(need_scratch(s, m));
     KILN_TRY(make_arena(s, m));
+    KILN_TRY(make_staging(s, m));
     KILN_TRY(make_bindings(s, m));
     return make_graph(s, m);
 }
@@ -242,5 +258,6 @@ void kiln__made_destroy(kiln_session *session, kiln_made_bucket *made) {
     kiln__free(context, made->plans);
     kiln__free(context, made->bindings);
     kiln__free(context, made->copies);
+    kiln__free(context, made->staging);
     kiln__free(context, made);
 }

@@ -63,7 +63,7 @@ static kiln_status measure(kiln_layout *l) {
     for (size_t i = 0; i < net->n_tensors; i++) {
         const kiln_net_tensor *t = &net->tensors[i];
         const int64_t floats = kiln__net_tensor_floats(t, board_edge(l, i, l->h), board_edge(l, i, l->w));
-        const int64_t bytes = kiln__product(INT64_MAX, l->n, floats, (int64_t)sizeof(float), (int64_t)-1);
+        const int64_t bytes = kiln__product(INT64_MAX, l->n, floats, (int64_t)kiln_type_bytes(l->type), (int64_t)-1);
         if (bytes < 0)
             return kiln_fail(KILN_E_INVALID, "net \"%s\": tensor \"%s\" overflows at batch %" PRId64, net->name,
                              t->name, l->n);
@@ -145,7 +145,8 @@ void kiln__layout_free(kiln_layout *layout) {
 }
 
 size_t kiln__layout_item_bytes(const kiln_layout *layout, int32_t tensor) {
-    return (size_t)kiln__net_tensor_floats(&layout->net->tensors[tensor], layout->h, layout->w) * sizeof(float);
+    return (size_t)kiln__net_tensor_floats(&layout->net->tensors[tensor], layout->h, layout->w) *
+           kiln_type_bytes(layout->type);
 }
 
 /* ---- problems ---- */
@@ -210,6 +211,7 @@ kiln_status kiln__layout_problem(const kiln_layout *layout, size_t op, kiln_prob
     const kiln_net_op *o = &layout->net->ops[op];
     kiln_strbuf s = {0};
     write_problem(layout, o, &s);
+    kiln__strbuf_addf(&s, ",type=%s", kiln_type_name(layout->type));
     kiln_status status = kiln__strbuf_status(&s);
     if (status == KILN_OK)
         status = kiln_problem_parse(layout->net->context, kiln__strbuf_text(&s), out);

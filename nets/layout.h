@@ -9,6 +9,7 @@
 typedef struct kiln_layout {
     const kiln_net *net;
     int64_t n, h, w;
+    kiln_type type;         /* of every tensor in memory */
     int32_t *halo;          /* by tensor */
     kiln_arena_item *items; /* by tensor; outputs live on after the last op */
     kiln_arena arena;
@@ -16,8 +17,9 @@ typedef struct kiln_layout {
     size_t input_bytes; /* of that buffer */
 } kiln_layout;
 
-/* The usual halos: convolutions find theirs where nothing speaks against it. No memory yet; `halo` may be changed until
- * kiln__layout_place (halos.h). KILN_E_INVALID: a batch or board that is not possible. */
+/* The usual halos: convolutions find theirs where nothing speaks against it. All tensors are f32. No memory yet; `halo`
+ * (halos.h) and `type` may be changed until kiln__layout_place. KILN_E_INVALID: a batch or board that is not possible.
+ */
 kiln_status kiln__layout_open(const kiln_net *net, int64_t n, int64_t h, int64_t w, kiln_layout *out);
 kiln_status kiln__layout_place(kiln_layout *layout, size_t align_bytes);
 void kiln__layout_free(kiln_layout *layout);

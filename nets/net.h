@@ -30,6 +30,7 @@ typedef struct kiln_net_weight {
     char *name;
     float *data; /* finite */
     size_t count;
+    bool is_matrix; /* stored in a session's type; else a value for each channel, f32 */
 } kiln_net_weight;
 
 typedef enum kiln_net_kind {
@@ -68,7 +69,7 @@ typedef struct kiln_net_io {
     kiln_tensor_info info;
 } kiln_net_io;
 
-struct kiln_net_share; /* share.h: what the sessions of one device share */
+struct kiln_net_share; /* share.h: what the sessions of one type and device share */
 
 struct kiln_net {
     kiln_context *context;

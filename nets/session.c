@@ -1,5 +1,6 @@
 /* Sessions: choosing the bucket, moving inputs and outputs, running. */
 #include "session.h"
+#include "number.h"
 #include "status.h"
 #include <string.h>
 
@@ -22,6 +23,12 @@ static kiln_status choose_buckets(kiln_session *s, const kiln_session_options *o
     return KILN_OK;
 }
 
+static kiln_status check_type(const char *function, kiln_type type) {
+    if (type != KILN_TYPE_F32 && type != KILN_TYPE_F16 && type != KILN_TYPE_BF16)
+        return kiln_fail(KILN_E_INVALID, "%s: type %d; activations are f32, f16 or bf16", function, (int)type);
+    return KILN_OK;
+}
+
 static kiln_status open_session(kiln_session *s, const kiln_session_options *o) {
     const int64_t board = s->net->default_board;
     s->h = o->board_h ? o->board_h : board;
@@ -31,6 +38,8 @@ static kiln_status open_session(kiln_session *s, const kiln_session_options *o) 
     s->halos = o->halos;
     if (o->halos < KILN_HALOS_FASTEST || o->halos > KILN_HALOS_NONE)
         return kiln_fail(KILN_E_INVALID, "kiln_session_create: unknown halos %d", (int)o->halos);
+    s->type = o->type;
+    KILN_TRY(check_type("kiln_session_create", o->type));
     KILN_TRY(choose_buckets(s, o));
     if (o->variant) {
         s->variant = kiln__strdup(s->net->context, o->variant);
@@ -41,7 +50,7 @@ static kiln_status open_session(kiln_session *s, const kiln_session_options *o) 
     KILN_TRY(kiln__layout_open(s->net, s->buckets[0], s->h, s->w, &layout));
     const kiln_status fits = kiln__layout_place(&layout, 64);
     kiln__layout_free(&layout);
-    return fits == KILN_OK ? kiln__net_share_get(s->net, s->queue, &s->share) : fits;
+    return fits == KILN_OK ? kiln__net_share_get(s->net, s->queue, s->type, &s->share) : fits;
 }
 
 kiln_status kiln_session_create(kiln_net *net, kiln_queue *queue, const kiln_session_options *options,
@@ -130,41 +139,62 @@ kiln_status kiln_session_enqueue(kiln_session *session, int32_t batch) {
 }
 
 /* Items past `n` that an earlier run filled are zeroed: they must stay finite. */
-static kiln_status write_inputs(kiln_session *s, kiln_made_bucket *m, int32_t first, int32_t n,
+kiln_status kiln__session_write(kiln_session *s, kiln_made_bucket *m, int32_t first, int32_t n,
                                 const float *const *inputs) {
+    const int32_t n_used = n > m->used_items ? n : m->used_items;
+    char *staging = m->staging;
     for (size_t i = 0; i < s->net->n_inputs; i++) {
         const int32_t tensor = s->net->inputs[i].tensor;
         const size_t item_bytes = kiln__layout_item_bytes(&m->layout, tensor);
+        const size_t item = item_bytes / kiln_type_bytes(s->type);
         const kiln_view to = kiln__made_view(m, tensor);
-        KILN_TRY(kiln_buffer_write(s->queue, to.buffer, to.offset_bytes,
-                                   (const char *)inputs[i] + (size_t)first * item_bytes, (size_t)n * item_bytes));
-        if (n < m->used_items)
-            KILN_TRY(kiln_buffer_fill(s->queue, to.buffer, to.offset_bytes + (size_t)n * item_bytes,
-                                      (size_t)(m->used_items - n) * item_bytes, 0));
+        kiln__encode(s->type, inputs[i] + (size_t)first * item, (size_t)n * item, staging);
+        memset(staging + (size_t)n * item_bytes, 0, (size_t)(n_used - n) * item_bytes);
+        KILN_TRY(kiln_buffer_write(s->queue, to.buffer, to.offset_bytes, staging, (size_t)n_used * item_bytes));
+        staging += (size_t)m->layout.n * item_bytes;
     }
     m->used_items = n;
     return KILN_OK;
 }
 
-static kiln_status read_outputs(kiln_session *s, const kiln_made_bucket *m, int32_t first, int32_t n,
-                                float *const *outputs) {
+/* Where outputs lie in the staging memory: behind the inputs. */
+static char *staged_outputs(const kiln_session *s, const kiln_made_bucket *m) {
+    size_t item_bytes = 0;
+    for (size_t i = 0; i < s->net->n_inputs; i++)
+        item_bytes += kiln__layout_item_bytes(&m->layout, s->net->inputs[i].tensor);
+    return (char *)m->staging + (size_t)m->layout.n * item_bytes;
+}
+
+static kiln_status read_outputs(kiln_session *s, const kiln_made_bucket *m, int32_t n, float *const *outputs) {
+    char *staged = staged_outputs(s, m);
     for (size_t i = 0; i < s->net->n_outputs; i++) {
-        if (!outputs[i])
-            continue;
         const int32_t tensor = s->net->outputs[i].tensor;
         const size_t item_bytes = kiln__layout_item_bytes(&m->layout, tensor);
         const kiln_view from = kiln__made_view(m, tensor);
-        KILN_TRY(kiln_buffer_read(s->queue, from.buffer, from.offset_bytes,
-                                  (char *)outputs[i] + (size_t)first * item_bytes, (size_t)n * item_bytes));
+        if (outputs[i])
+            KILN_TRY(kiln_buffer_read(s->queue, from.buffer, from.offset_bytes, staged, (size_t)n * item_bytes));
+        staged += (size_t)m->layout.n * item_bytes;
     }
     return KILN_OK;
 }
 
+static void decode_outputs(const kiln_session *s, const kiln_made_bucket *m, int32_t first, int32_t n,
+                           float *const *outputs) {
+    const char *staged = staged_outputs(s, m);
+    for (size_t i = 0; i < s->net->n_outputs; i++) {
+        const size_t item_bytes = kiln__layout_item_bytes(&m->layout, s->net->outputs[i].tensor);
+        const size_t item = item_bytes / kiln_type_bytes(s->type);
+        if (outputs[i])
+            kiln__decode(s->type, staged, (size_t)n * item, outputs[i] + (size_t)first * item);
+        staged += (size_t)m->layout.n * item_bytes;
+    }
+}
+
 static kiln_status enqueue_part(kiln_session *s, kiln_made_bucket *m, int32_t first, int32_t n,
                                 const float *const *inputs, float *const *outputs) {
-    KILN_TRY(write_inputs(s, m, first, n, inputs));
+    KILN_TRY(kiln__session_write(s, m, first, n, inputs));
     KILN_TRY(kiln__session_enqueue(s, m, s->eager));
-    return read_outputs(s, m, first, n, outputs);
+    return read_outputs(s, m, n, outputs);
 }
 
 kiln_status kiln_session_run(kiln_session *session, int32_t batch, const float *const *inputs, float *const *outputs) {
@@ -180,10 +210,11 @@ kiln_status kiln_session_run(kiln_session *session, int32_t batch, const float *
         KILN_TRY(kiln__session_bucket(session, batch - first, &size, &made));
         const int32_t n = batch - first < size ? batch - first : size;
         const kiln_status status = enqueue_part(session, made, first, n, inputs, outputs);
-        const kiln_status finished = kiln_queue_finish(session->queue); /* the caller's memory is in use until here */
+        const kiln_status finished = kiln_queue_finish(session->queue); /* the staging memory is in use until here */
         if (status != KILN_OK)
             return status;
         KILN_TRY(finished);
+        decode_outputs(session, made, first, n, outputs);
         first += n;
     }
     return KILN_OK;
@@ -251,13 +282,15 @@ const char *kiln_session_why(kiln_session *session, int32_t batch) {
     return kiln__session_bucket(session, batch, &size, &made) == KILN_OK ? kiln__strbuf_text(&made->why) : NULL;
 }
 
-kiln_status kiln_net_problems(kiln_net *net, int32_t batch, int32_t board_h, int32_t board_w, kiln_problem_visit visit,
-                              void *user) {
+kiln_status kiln_net_problems(kiln_net *net, int32_t batch, int32_t board_h, int32_t board_w, kiln_type type,
+                              kiln_problem_visit visit, void *user) {
     if (!net || !visit)
         return kiln_fail(KILN_E_INVALID, "kiln_net_problems: net or visit is NULL");
+    KILN_TRY(check_type("kiln_net_problems", type));
     const int64_t board = net->default_board;
     kiln_layout layout;
     KILN_TRY(kiln__layout_open(net, batch, board_h ? board_h : board, board_w ? board_w : board, &layout));
+    layout.type = type;
     kiln_status status = KILN_OK;
     kiln_problem *problems = kiln__alloc(net->context, net->n_ops * sizeof *problems);
     size_t *counts = kiln__alloc(net->context, net->n_ops * sizeof *counts), n = 0;

@@ -16,6 +16,7 @@ typedef struct kiln_made_bucket {
     kiln_binding **bindings; /* by op; likewise */
     kiln_node *copies;       /* by op; used for a CHANNEL */
     kiln_graph *graph;
+    void *staging;      /* on the host: a batch of each input, then of each output, as they are stored */
     int32_t used_items; /* inputs from here on are zero */
 } kiln_made_bucket;
 
@@ -27,6 +28,7 @@ struct kiln_session {
     char *variant; /* NULL: the planner chooses */
     kiln_effort effort;
     bool eager;
+    kiln_type type; /* of activations and weight matrices */
     kiln_session_halos halos;
     int32_t buckets[KILN_MAX_BUCKETS];
     size_t n_buckets;
@@ -46,6 +48,11 @@ static inline kiln_view kiln__made_view(const kiln_made_bucket *made, int32_t te
 
 /* The bucket that serves `batch`, made if it is not. */
 kiln_status kiln__session_bucket(kiln_session *session, int32_t batch, int32_t *size, kiln_made_bucket **out);
+
+/* Enqueues writing items `first` to `first + n - 1` of host arrays to the inputs. Uses the staging memory until the
+ * queue has finished. */
+kiln_status kiln__session_write(kiln_session *session, kiln_made_bucket *made, int32_t first, int32_t n,
+                                const float *const *inputs);
 
 /* Enqueues a run of a made bucket, binding by binding or as a graph. */
 kiln_status kiln__session_enqueue(kiln_session *session, kiln_made_bucket *made, bool eager);

@@ -1,4 +1,5 @@
 #include "share.h"
+#include "number.h"
 #include "status.h"
 #include <string.h>
 
@@ -20,24 +21,42 @@ void kiln__net_shares_free(kiln_net *net) {
     }
 }
 
+/* Waits for the write, which reads the converted copy. */
+static kiln_status write_matrix(kiln_net *net, kiln_queue *queue, const kiln_net_share *share, size_t index) {
+    const kiln_net_weight *w = &net->weights[index];
+    const size_t bytes = w->count * kiln_type_bytes(share->type);
+    void *stored = kiln__alloc(net->context, bytes);
+    if (!stored)
+        return KILN_E_MEMORY;
+    kiln__encode(share->type, w->data, w->count, stored);
+    const kiln_status status = kiln_buffer_write(queue, share->weights[index], 0, stored, bytes);
+    const kiln_status finished = kiln_queue_finish(queue);
+    kiln__free(net->context, stored);
+    return status == KILN_OK ? finished : status;
+}
+
 static kiln_status upload(kiln_net *net, kiln_queue *queue, kiln_net_share *share) {
     share->weights = kiln__alloc(net->context, net->n_weights * sizeof *share->weights);
     if (!share->weights)
         return KILN_E_MEMORY;
     for (size_t i = 0; i < net->n_weights; i++) {
-        const size_t bytes = net->weights[i].count * sizeof(float);
+        const kiln_net_weight *w = &net->weights[i];
+        const bool converted = w->is_matrix && share->type != KILN_TYPE_F32;
+        const size_t bytes = w->count * kiln_type_bytes(converted ? share->type : KILN_TYPE_F32);
         KILN_TRY(kiln_buffer_create(share->device, bytes, &share->weights[i]));
-        KILN_TRY(kiln_buffer_write(queue, share->weights[i], 0, net->weights[i].data, bytes));
+        KILN_TRY(converted ? write_matrix(net, queue, share, i)
+                           : kiln_buffer_write(queue, share->weights[i], 0, w->data, bytes));
         share->bytes += bytes;
     }
     return KILN_OK;
 }
 
-static kiln_status share_make(kiln_net *net, kiln_queue *queue, kiln_net_share **out) {
+static kiln_status share_make(kiln_net *net, kiln_queue *queue, kiln_type type, kiln_net_share **out) {
     kiln_net_share *share = kiln__alloc(net->context, sizeof *share);
     if (!share)
         return KILN_E_MEMORY;
     share->device = queue->device;
+    share->type = type;
     kiln_status status = upload(net, queue, share);
     const kiln_status finished = kiln_queue_finish(queue); /* the writes read host memory until here */
     if (status == KILN_OK)
@@ -52,16 +71,16 @@ static kiln_status share_make(kiln_net *net, kiln_queue *queue, kiln_net_share *
     return KILN_OK;
 }
 
-kiln_status kiln__net_share_get(kiln_net *net, kiln_queue *queue, kiln_net_share **out) {
+kiln_status kiln__net_share_get(kiln_net *net, kiln_queue *queue, kiln_type type, kiln_net_share **out) {
     pthread_mutex_lock(&net->lock);
     kiln_net_share *share = net->shares;
-    while (share && share->device != queue->device)
+    while (share && (share->device != queue->device || share->type != type))
         share = share->next;
     kiln_status status = KILN_OK;
     if (share)
         *out = share;
     else
-        status = share_make(net, queue, out);
+        status = share_make(net, queue, type, out);
     pthread_mutex_unlock(&net->lock);
     return status;
 }

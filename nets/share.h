@@ -1,5 +1,5 @@
-/* What the sessions of a net on one device share: weights in device memory, as they are and packed. Made once, under
- * the net's lock, and kept until the net is destroyed. */
+/* What the sessions of a net of one type on one device share: weights in device memory, as they are and packed. Made
+ * once, under the net's lock, and kept until the net is destroyed. */
 #ifndef KILN_NETS_SHARE_H
 #define KILN_NETS_SHARE_H
 
@@ -17,14 +17,15 @@ typedef struct kiln_net_pack {
 typedef struct kiln_net_share {
     struct kiln_net_share *next;
     kiln_device *device;
+    kiln_type type;        /* of the weight matrices */
     kiln_buffer **weights; /* by weight */
     kiln_net_pack *packs;
     size_t n_packs, cap_packs;
     size_t bytes;
 } kiln_net_share;
 
-/* Finds, or makes and uploads, the share of the queue's device. */
-kiln_status kiln__net_share_get(kiln_net *net, kiln_queue *queue, kiln_net_share **out);
+/* Finds, or makes and uploads, the share of the queue's device and a type. */
+kiln_status kiln__net_share_get(kiln_net *net, kiln_queue *queue, kiln_type type, kiln_net_share **out);
 void kiln__net_shares_free(kiln_net *net);
 
 /* Below: with the net's lock held until commit or abandon. */

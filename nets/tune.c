@@ -3,6 +3,7 @@
 #include "context.h"
 #include "device.h"
 #include "net.h"
+#include "status.h"
 #include <string.h>
 
 typedef struct {
@@ -31,10 +32,15 @@ kiln_status kiln_tune_net(kiln_net *net, kiln_device *device, const int32_t *bat
         return kiln_fail(KILN_E_INVALID, "kiln_tune_net: a NULL argument or no batch size");
     if (device->context != net->context)
         return kiln_fail(KILN_E_INVALID, "kiln_tune_net: the net and the device are of different contexts");
+    kiln_tune_options o = KILN_TUNE_OPTIONS_INIT;
+    if (options) {
+        KILN_CHECK_STRUCT(options, kiln_tune_options);
+        memcpy(&o, options, options->struct_size);
+    }
     collector c = {.context = net->context};
     kiln_status status = KILN_OK;
     for (size_t i = 0; i < n_batches && status == KILN_OK; i++) /* problems of two batch sizes are never the same */
-        status = kiln_net_problems(net, batches[i], board_h, board_w, collect, &c);
+        status = kiln_net_problems(net, batches[i], board_h, board_w, o.type, collect, &c);
     if (status == KILN_OK)
         status = kiln__tune_many(device, c.items, c.n, options, out);
     kiln__free(net->context, c.items);

@@ -75,13 +75,16 @@ typedef struct kiln_session_options {
     const char *variant; /* NULL, or force one variant where it applies (for measuring) */
     kiln_effort effort;
     kiln_session_halos halos; /* a forced variant and the effort UNTUNED take FASTEST for USUAL */
+    /* What activations and weight matrices are stored in: F32, F16 or BF16. Sums are F32, and so are values for each
+     * channel and what kiln_session_run takes and gives. Weights are converted when they are uploaded. */
+    kiln_type type;
 } kiln_session_options;
 
 #define KILN_SESSION_OPTIONS_INIT                                                                                      \
     { .struct_size = sizeof(kiln_session_options) }
 
-/* Puts a net on a queue: uploads the weights if this device does not have them yet. A bucket's graph is made at
- * its first use, or by kiln_session_warm. */
+/* Puts a net on a queue: uploads the weights if this device does not have them in the session's type yet. A bucket's
+ * graph is made at its first use, or by kiln_session_warm. */
 KILN_API kiln_status kiln_session_create(kiln_net *net, kiln_queue *queue, const kiln_session_options *options,
                                          kiln_session **out);
 KILN_API void kiln_session_destroy(kiln_session *session);
@@ -99,7 +102,7 @@ KILN_API kiln_status kiln_session_run(kiln_session *session, int32_t batch, cons
  * measuring, and for engines that fill the inputs themselves). See kiln_queue_finish. */
 KILN_API kiln_status kiln_session_enqueue(kiln_session *session, int32_t batch);
 
-/* Device memory of an input or output of the bucket that serves `batch`: [bucket][shape]. */
+/* Device memory of an input or output of the bucket that serves `batch`: [bucket][shape], in the session's type. */
 KILN_API kiln_status kiln_session_input(kiln_session *session, int32_t batch, size_t index, kiln_view *out);
 KILN_API kiln_status kiln_session_output(kiln_session *session, int32_t batch, size_t index, kiln_view *out);
 
@@ -125,10 +128,11 @@ KILN_API const kiln_plan *kiln_session_plan(kiln_session *session, int32_t batch
  * usual one, for each tensor and layer. NULL: the bucket cannot be made. Lives as long as the session. */
 KILN_API const char *kiln_session_why(kiln_session *session, int32_t batch);
 
-/* Calls `visit` with each distinct problem of the net, and how many times it occurs, for a batch and board size
- * (0: default) with the usual halos. A visit that returns anything but KILN_OK ends the walk, which returns it. */
+/* Calls `visit` with each distinct problem of the net, and how many times it occurs, for a batch, a board size
+ * (0: default) and what a session stores, with the usual halos. A visit that returns anything but KILN_OK ends the
+ * walk, which returns it. */
 typedef kiln_status (*kiln_problem_visit)(void *user, const kiln_problem *problem, size_t count);
-KILN_API kiln_status kiln_net_problems(kiln_net *net, int32_t batch, int32_t board_h, int32_t board_w,
+KILN_API kiln_status kiln_net_problems(kiln_net *net, int32_t batch, int32_t board_h, int32_t board_w, kiln_type type,
                                        kiln_problem_visit visit, void *user);
 
 /* ---- golden files: a safetensors file of inputs and expected outputs by the net's tensor names ---- */

@@ -44,6 +44,7 @@ typedef struct kiln_tune_options {
     const char *worker;    /* path of kiln-worker; NULL: KILN_WORKER, else beside the library or the program */
     kiln_tune_fn progress;
     void *user;
+    kiln_type type; /* of kiln_tune_net: what sessions will store (kiln_session_options); a problem says its own */
 } kiln_tune_options;
 
 #define KILN_TUNE_OPTIONS_INIT                                                                                         \

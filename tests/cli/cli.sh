@@ -104,6 +104,7 @@ problems x --batch 99999999999999999999
 problems x --board -3
 net check x
 net check x --golden
+net check x --golden x --type f64
 net bench x --batch 1,,2
 net bench x --batch 8,1
 net bench x --batch 0
@@ -161,6 +162,7 @@ test_no_opencl() {
     expect 1 bench $gemm && clean_failure
     expect 1 net bench $tower && clean_failure
     # What needs no device works.
+    expect 0 problems $tower --type bf16 && out_has "type=bf16"
     expect 0 problems $tower && out_has "conv:"
     expect 0 cache ls
     # A library that is not OpenCL is no better.
@@ -358,6 +360,10 @@ test_net_check() {
     json_is result ok
     json_positive outputs.length
     # A tolerance that nothing meets, a file of another net, and files that are none.
+    for type in f16 bf16; do
+        expect 0 net check "$net" --golden "$golden" --batch 16 --type $type --variant ref
+        expect 1 net check "$net" --golden "$golden" --batch 16 --type $type --variant ref --tolerance 0.002
+    done
     expect 1 net check "$net" --golden "$golden" --tolerance 0 && err_has "kiln: "
     expect 1 net check "$net" --golden "${net%/*}/b7c96h3tfrs.board9.safetensors" && err_has "kiln: "
     expect 1 net check "$net" --golden "$net" && clean_failure

@@ -22,7 +22,7 @@ static void check_net(kiln_net *net) {
         FUZZ_CHECK(kiln__layout_place(&layout, 256) != KILN_OK || layout.arena.bytes <= layout.arena.unshared_bytes);
         kiln__layout_free(&layout);
     }
-    const kiln_status status = kiln_net_problems(net, 2, 0, 0, visit, &n);
+    const kiln_status status = kiln_net_problems(net, 2, 0, 0, KILN_TYPE_F32, visit, &n);
     FUZZ_CHECK((status == KILN_OK) == (n > 0) && n <= net->n_ops);
 }
 

@@ -37,7 +37,7 @@ static void check_net(kiln_net *net) {
         kiln__layout_free(&layout);
     }
     size_t n = 0;
-    const kiln_status status = kiln_net_problems(net, 3, 7, 5, visit, &n);
+    const kiln_status status = kiln_net_problems(net, 3, 7, 5, KILN_TYPE_F32, visit, &n);
     FUZZ_CHECK((status == KILN_OK) == (n > 0) && n <= net->n_ops);
 }
 

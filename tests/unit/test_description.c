@@ -357,10 +357,10 @@ static void test_info(void) {
         CHECK_STR(info.format, "safetensors");
         CHECK(info.default_board == (int64_t)cases[i].board && info.n_parameters > 0);
         CHECK(info.n_blocks == n_blocks[i] && info.channels == (int64_t)widths[i]);
-        CHECK_OK(kiln_net_problems(net, 2, 0, 0, count, &n));
+        CHECK_OK(kiln_net_problems(net, 2, 0, 0, KILN_TYPE_F32, count, &n));
         CHECK(n == n_ops[i]);
         /* Only flattening fixes the board. */
-        CHECK_STATUS(kiln_net_problems(net, 2, 7, 7, count, &n), i == 0 ? KILN_E_INVALID : KILN_OK);
+        CHECK_STATUS(kiln_net_problems(net, 2, 7, 7, KILN_TYPE_F32, count, &n), i == 0 ? KILN_E_INVALID : KILN_OK);
         if (i == 0)
             CHECK_HAS(kiln_last_error(), "only 5 by 5");
         kiln_net_destroy(net);
@@ -410,7 +410,7 @@ static int64_t n_parameters(const char *text, size_t *n_se) {
     *n_se = 0;
     REQUIRE_OK(kiln_net_open(context, text, &net));
     CHECK_OK(kiln_net_get_info(net, &info));
-    CHECK_OK(kiln_net_problems(net, 4, 0, 0, count_se, n_se));
+    CHECK_OK(kiln_net_problems(net, 4, 0, 0, KILN_TYPE_F32, count_se, n_se));
     kiln_net_destroy(net);
     return info.n_parameters;
 }

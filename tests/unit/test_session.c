@@ -101,8 +101,7 @@ static bool near(double got, double expected, double tolerance) {
     return fabs(got - expected) <= tolerance * (1 + fabs(expected)); /* false for a NaN */
 }
 
-static int count_wrong(const fixture *f, const results *r, int first, int n) {
-    const double tolerance = 1e-4;
+static int count_far(const fixture *f, const results *r, int first, int n, double tolerance) {
     int wrong = 0;
     for (int i = first; i < first + n; i++) {
         const toy_outputs *e = &f->expected[i];
@@ -123,6 +122,10 @@ static int count_wrong(const fixture *f, const results *r, int first, int n) {
             wrong += !near((double)r->outputs[3][item * f->out_floats[3] + k], e->score[k], tolerance);
     }
     return wrong;
+}
+
+static int count_wrong(const fixture *f, const results *r, int first, int n) {
+    return count_far(f, r, first, n, 1e-4);
 }
 
 static bool same_bits(const fixture *f, const results *a, const results *b, int n) {
@@ -215,6 +218,35 @@ static void test_halos(const fixture *f, kiln_queue *queue, const char *variant)
     }
 }
 
+/* What is stored in 16 bits takes half the memory and is right up to its roundings: 2^-11 and 2^-8 of a value, and the
+ * largest lie on the way. */
+static void test_types(const fixture *f, kiln_queue *queue) {
+    static const struct {
+        kiln_type type;
+        double tolerance;
+    } cases[] = {{KILN_TYPE_F16, 0.01}, {KILN_TYPE_BF16, 0.08}};
+    kiln_session *whole = session_make(f, queue, NULL);
+    kiln_session_info info = KILN_SESSION_INFO_INIT, halved = KILN_SESSION_INFO_INIT;
+    CHECK_OK(kiln_session_get_info(whole, 8, &info));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        kiln_session_options o = KILN_SESSION_OPTIONS_INIT;
+        o.type = cases[i].type;
+        o.variant = "ref"; /* the portable variants with the least to compile */
+        kiln_session *s = session_make(f, queue, &o);
+        results r = results_make(f);
+        for (int n = 8; n >= 5; n -= 3) { /* a padded bucket, too */
+            CHECK_OK(run(f, s, 0, n, &r));
+            CHECK(count_far(f, &r, 0, n, cases[i].tolerance) == 0);
+            CHECK(count_far(f, &r, 0, n, cases[i].tolerance / 200) > 0); /* it is not f32 after all */
+        }
+        CHECK_OK(kiln_session_get_info(s, 8, &halved));
+        CHECK(halved.activation_unshared_bytes < 0.6 * (double)info.activation_unshared_bytes);
+        results_free(&r);
+        kiln_session_destroy(s);
+    }
+    kiln_session_destroy(whole);
+}
+
 /* ---- what can be asked ---- */
 
 static kiln_status count_problem(void *user, const kiln_problem *problem, size_t count) {
@@ -242,11 +274,11 @@ static void test_info(const fixture *f, kiln_queue *queue) {
     CHECK(info.bucket == 8);
     CHECK(info.activation_bytes < info.activation_unshared_bytes && info.weight_bytes > 0 && info.n_steps > 0);
     size_t n = 0, n_plans = 0;
-    CHECK_OK(kiln_net_problems(f->net, 6, FRAME_H, FRAME_W, count_problem, &n));
+    CHECK_OK(kiln_net_problems(f->net, 6, FRAME_H, FRAME_W, KILN_TYPE_F32, count_problem, &n));
     while (kiln_session_plan(s, 8, n_plans))
         n_plans++;
     CHECK(n == n_plans);
-    CHECK_STATUS(kiln_net_problems(f->net, 6, 0, 0, stop, NULL), KILN_E_CANCELLED);
+    CHECK_STATUS(kiln_net_problems(f->net, 6, 0, 0, KILN_TYPE_F32, stop, NULL), KILN_E_CANCELLED);
     kiln_view in, out;
     CHECK_OK(kiln_session_input(s, 8, 0, &in));
     CHECK_OK(kiln_session_output(s, 8, 4, &out));
@@ -259,6 +291,10 @@ static void test_info(const fixture *f, kiln_queue *queue) {
     o.board_h = -3;
     CHECK_STATUS(kiln_session_create(f->net, queue, &o, &s), KILN_E_INVALID);
     o.board_h = 5;
+    o.type = KILN_TYPE_S8;
+    CHECK_STATUS(kiln_session_create(f->net, queue, &o, &s), KILN_E_INVALID);
+    CHECK_HAS(kiln_last_error(), "bf16");
+    o.type = KILN_TYPE_F32;
     o.variant = "no such variant";
     REQUIRE_OK(kiln_session_create(f->net, queue, &o, &s));
     CHECK_STATUS(kiln_session_warm(s, 1), KILN_E_NOT_FOUND);
@@ -386,6 +422,7 @@ int main(void) {
             test_halos(&f, queue, NULL);
             test_halos(&f, queue, "vec");
             test_halos(&f, queue, "tile");
+            test_types(&f, queue);
             test_info(&f, queue);
             test_sharing(&f, queue);
             test_bench(&f, queue);
