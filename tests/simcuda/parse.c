@@ -506,11 +506,13 @@ static bool open_scope(sim_parse *p) {
 /* From behind '{' to behind its '}'; nested ones by themselves, so that their names are theirs alone. */
 static bool parse_scope(sim_parse *p) {
     const uint32_t symbols = p->n_symbols, outer = p->scope, local_bytes = p->local_bytes;
+    if (!open_scope(p))
+        return false;
     while (!sim__token_is(&p->token, '}')) {
         if (p->token.kind == SIM_TOKEN_END)
             return sim__parse_fail(p, "a '{' has no '}'");
         if (sim__token_is(&p->token, '{')) {
-            if (!sim__lex_next(p) || !open_scope(p) || !parse_scope(p))
+            if (!sim__lex_next(p) || !parse_scope(p))
                 return false;
         } else if (sim__token_is(&p->token, ';')) {
             if (!sim__lex_next(p))
@@ -533,7 +535,7 @@ bool sim__parse_body(sim_parse *p) {
     p->n_scopes = p->n_labels = p->n_jumps = p->n_tables = 0;
     p->loc_file = 0;
     p->loc_line = 0;
-    if (!open_scope(p) || !expect(p, '{') || !parse_scope(p) || !resolve_jumps(p))
+    if (!expect(p, '{') || !parse_scope(p) || !resolve_jumps(p))
         return false;
     if (p->module->n_code == 0)
         return sim__parse_fail(p, "a function without instructions");
