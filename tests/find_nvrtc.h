@@ -1,6 +1,6 @@
 /* Where tests find NVRTC: where the library looks, else a wheel of it unpacked below build/ of the checkout. */
-#ifndef KILN_TESTS_NVRTC_H
-#define KILN_TESTS_NVRTC_H
+#ifndef KILN_TESTS_FIND_NVRTC_H
+#define KILN_TESTS_FIND_NVRTC_H
 
 #include "testing.h"
 #include <glob.h>
