@@ -31,7 +31,8 @@ typedef struct command {
 
 /* One file each, cmd_*.c; main.c has the table. */
 extern const command command_devices, command_problems, command_explain, command_bench, command_net_check,
-    command_net_bench, command_cache_ls, command_cache_verify, command_cache_prune, command_demo, command_tune;
+    command_net_bench, command_cache_ls, command_cache_verify, command_cache_prune, command_demo, command_tune,
+    command_compile, command_warm;
 
 /* ---- options ---- */
 

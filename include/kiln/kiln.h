@@ -42,6 +42,7 @@
 
 #include <kiln/bench.h>
 #include <kiln/cache.h>
+#include <kiln/compile.h>
 #include <kiln/context.h>
 #include <kiln/device.h>
 #include <kiln/graph.h>

@@ -63,7 +63,7 @@ test_help() {
     local command
     expect 0 --help && out_has "net bench" && err_empty
     expect 0 --version && out_has "kiln 0."
-    for command in devices problems explain bench tune "net check" "net bench" "cache ls" "cache verify" "cache prune" demo; do
+    for command in devices problems explain bench tune compile warm "net check" "net bench" "cache ls" "cache verify" "cache prune" demo; do
         # shellcheck disable=SC2086 # a command may be two words
         expect 0 $command --help
         out_has "usage: kiln $command"
@@ -404,13 +404,70 @@ test_demo() {
     [ -z "$(ls -A "$TMPDIR")" ] || fail "left behind: $(ls -A "$TMPDIR")"
 }
 
+# NVRTC where the library looks, else a wheel of it below build/.
+need_nvrtc() {
+    local wheel
+    wheel=$(find "$source_dir/build" -path '*/nvidia/*/lib/libnvrtc.so.1[23]' 2>/dev/null | sort | tail -n 1)
+    [ -n "${KILN_NVRTC_LIBRARY:-}" ] || [ -z "$wheel" ] || export KILN_NVRTC_LIBRARY=$wheel
+    "$kiln" compile --arch sm_80 --samples 0 gemm:m=1,n=1,k=1 >"$work/out" 2>"$work/err" ||
+        skip "$(head -n 1 "$work/err")"
+}
+
+test_compile() {
+    expect 2 compile gemm:m=1,n=1,k=1 && err_has "--arch takes architectures"
+    expect 2 compile --arch sm_80, gemm:m=1,n=1,k=1
+    expect 2 compile --arch sm_80 && err_has "give problems, or --all"
+    expect 2 compile --arch sm_80 --all --variant ref
+    KILN_NVRTC_LIBRARY=/nonexistent/libnvrtc.so.13 expect 1 compile --arch sm_80 gemm:m=1,n=1,k=1
+    err_has "no NVRTC where KILN_NVRTC_LIBRARY says"
+    need_nvrtc
+    expect 0 --json compile --arch sm_80,sm_90a --samples 1 "$gemm"
+    json_is candidates.0.arch sm_80
+    json_is candidates.0.result ok
+    json_positive candidates.0.registers
+    json_positive n_programs
+    json_is n_failed 0
+    expect 0 --json compile --arch sm_80,sm_90a --samples 1 "$gemm"
+    json_is n_programs 0 # all are in the store
+    expect 1 compile --arch sm_81 "$gemm" && err_has "compiles for sm_"
+    expect 1 compile --arch sm_80 gemm:m=0 && clean_failure
+    expect 1 compile --arch sm_80 --variant nope "$gemm" && err_has "has no variant"
+    # A kernel that does not compile is told at once, and by the exit status.
+    cp -r "$source_dir/kernels" "$work/kernels"
+    echo 'int broken = nothing;' >>"$work/kernels/gemm/ref.cl"
+    KILN_KERNEL_DIR=$work/kernels expect 1 --json compile --arch sm_80 --samples 0 --variant ref "$gemm"
+    err_has 'identifier "nothing" is undefined'
+    json_is n_failed 1
+    json_is candidates.0.result failed
+}
+
+test_compile_all() {
+    need_nvrtc
+    expect 0 --json compile --arch sm_80 --all --samples 0
+    json_is n_failed 0
+}
+
+# A store filled without the GPU; what a process on it makes of that is in the tests of the simulated one.
+test_arch_warm() {
+    expect 2 warm "$tower" && err_has "--arch says what to compile for"
+    expect 1 --cache-dir= warm "$tower" --arch sm_80 && err_has "no store to fill"
+    need_nvrtc
+    expect 0 --json warm "$tower" --arch sm_80 --batch 1,2
+    json_is arch sm_80
+    json_positive counters.compiles
+    expect 0 --json warm "$tower" --arch sm_80 --batch 1,2
+    json_is counters.compiles 0
+    expect 1 warm "$tower" --arch sm_8 && err_has "compiles for sm_"
+    expect 1 warm "$work/none.bin.gz" --arch sm_80
+}
+
 # What README shows is what there is.
 test_readme() {
     local command
     while read -r command; do
         grep -q "^kiln $command\b" <(sed -n 's/^usage: //p' <("$kiln" "${command%% *}" --help 2>/dev/null)) ||
             fail "README names the command '$command', which does not exist"
-    done < <(grep -oE '`kiln (devices|problems|explain|bench|tune|demo|net [a-z]+|cache [a-z]+)' "$source_dir/README.md" |
+    done < <(grep -oE '`kiln (devices|problems|explain|bench|tune|compile|warm|demo|net [a-z]+|cache [a-z]+)' "$source_dir/README.md" |
         sed 's/^`kiln //' | sort -u)
 }
 
