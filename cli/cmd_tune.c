@@ -81,6 +81,10 @@ static void show_result(const cli_state *cli, const char *what, const char *devi
     output_number(&out, "start_us", "us before", "%.1f", r->start_us);
     output_number(&out, "best_us", "us now", "%.1f", r->best_us);
     output_number(&out, "speedup", "faster", "%.2fx", r->best_us > 0 ? r->start_us / r->best_us : 1);
+    if (cli->json || r->n_halos_dropped) {
+        output_number(&out, "n_halos_dropped", "halos dropped", NULL, (double)r->n_halos_dropped);
+        output_number(&out, "halos_gain_us", "us less by that", "%.1f", r->halos_gain_us);
+    }
     output_text(&out, "measured_in", "measured in", r->used_worker ? "worker process" : "this process");
     if (cli->json)
         cli_counters(cli, &out);

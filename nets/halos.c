@@ -58,6 +58,7 @@ static kiln_status problem_of(kiln_layout *l, const int32_t *usual, size_t op, i
 /* Microseconds of an op, 0 where nothing is known. Layers of the same problem are looked up once. */
 static kiln_status op_us(chooser *c, size_t op, int in, int out, double *us) {
     known *k = &c->known[c->n_known];
+    kiln_problem usual;
     *us = 0;
     if (c->layout->net->ops[op].kind == KILN_NET_CHANNEL)
         return KILN_OK;
@@ -67,7 +68,8 @@ static kiln_status op_us(chooser *c, size_t op, int in, int out, double *us) {
             *us = c->known[i].us;
             return KILN_OK;
         }
-    KILN_TRY(c->cost(c->user, &k->problem, &k->us));
+    KILN_TRY(problem_of(c->layout, c->usual, op, USUAL, USUAL, &usual));
+    KILN_TRY(c->cost(c->user, &k->problem, &usual, &k->us));
     *us = k->us;
     c->n_known++;
     return KILN_OK;
@@ -199,13 +201,28 @@ void kiln__halos_drop(kiln_layout *layout) {
 
 /* ---- records ---- */
 
-kiln_status kiln__halos_recorded_us(void *user, const kiln_problem *problem, double *us) {
-    kiln_device *device = user;
+/* The record that a session would go by; median_us is 0 if there is none. */
+static kiln_status best_record(kiln_device *device, const kiln_problem *problem, kiln_ranked *out) {
     kiln_ranking ranking;
+    *out = (kiln_ranked){0};
     KILN_TRY(kiln__rank_records(device, problem, &ranking));
-    const bool sound = ranking.n_sound > 0 && ranking.rows[0].serving == KILN_SERVING_GRAPH; /* replayed ones first */
-    *us = sound ? ranking.rows[0].median_us : 0;
+    if (ranking.n_sound > 0 && ranking.rows[0].serving == KILN_SERVING_GRAPH) /* replayed ones come first */
+        *out = ranking.rows[0];
     kiln__ranking_free(device->context, &ranking);
+    return KILN_OK;
+}
+
+kiln_status kiln__halos_recorded_us(void *user, const kiln_problem *problem, const kiln_problem *usual, double *us) {
+    kiln_ranked row, rival;
+    char base[KILN_MAX_BASE];
+    KILN_TRY(best_record(user, problem, &row));
+    *us = row.median_us;
+    if (*us == 0 || kiln__problem_equal(problem, usual))
+        return KILN_OK;
+    KILN_TRY(best_record(user, usual, &rival));
+    kiln__base_of_rival(usual, rival.base, base);
+    if (strcmp(base, row.base) == 0)
+        *us *= rival.base_us / row.base_us;
     return KILN_OK;
 }
 

@@ -18,11 +18,13 @@
 /* The times of two problems are seldom taken at once: an op that changes counts with this times its own. */
 #define KILN_HALO_MARGIN 1.03
 
-/* Gives the microseconds of a problem, or 0 where nothing is known. */
-typedef kiln_status (*kiln_halo_cost)(void *user, const kiln_problem *problem, double *us);
+/* Gives the microseconds of a problem, or 0 where nothing is known. `usual`: the problem that it could replace, or
+ * itself. */
+typedef kiln_status (*kiln_halo_cost)(void *user, const kiln_problem *problem, const kiln_problem *usual, double *us);
 
-/* That of the fastest sound record of graph replay; `user` is the kiln_device. */
-kiln_status kiln__halos_recorded_us(void *user, const kiln_problem *problem, double *us);
+/* That of the fastest sound record of graph replay, on the scale of the usual problem's records if it was compared with
+ * it; `user` is the kiln_device. */
+kiln_status kiln__halos_recorded_us(void *user, const kiln_problem *problem, const kiln_problem *usual, double *us);
 
 typedef struct kiln_halo_choice {
     size_t n_tensors, n_changed; /* that have a usual halo; of them, that are better off without */

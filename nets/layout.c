@@ -218,8 +218,3 @@ kiln_status kiln__layout_problem(const kiln_layout *layout, size_t op, kiln_prob
     kiln__strbuf_free(&s);
     return status == KILN_OK ? KILN_OK : kiln_fail_in(status, "layer \"%s\"", o->name);
 }
-
-bool kiln__problem_equal(const kiln_problem *a, const kiln_problem *b) {
-    return a->schema == b->schema && a->bounds == b->bounds &&
-           memcmp(a->v, b->v, a->schema->n_fields * sizeof a->v[0]) == 0;
-}

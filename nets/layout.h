@@ -30,6 +30,4 @@ kiln_status kiln__layout_problem(const kiln_layout *layout, size_t op, kiln_prob
 /* Bytes of one item of a tensor without its halo. */
 size_t kiln__layout_item_bytes(const kiln_layout *layout, int32_t tensor);
 
-bool kiln__problem_equal(const kiln_problem *a, const kiln_problem *b);
-
 #endif

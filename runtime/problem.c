@@ -241,6 +241,11 @@ kiln_status kiln_problem_get(const kiln_problem *problem, const char *field, int
     return KILN_OK;
 }
 
+bool kiln__problem_equal(const kiln_problem *a, const kiln_problem *b) {
+    return a->schema == b->schema && a->bounds == b->bounds &&
+           memcmp(a->v, b->v, a->schema->n_fields * sizeof a->v[0]) == 0;
+}
+
 /* ---- manual ---- */
 
 size_t kiln_family_help(const kiln_context *context, const char *family, char *buffer, size_t capacity) {

@@ -42,6 +42,9 @@ struct kiln_schema {
     kiln_status (*check)(const kiln_problem *problem); /* contradictions and overflows; optional */
 };
 
+/* Whether two parsed problems are the same: they are when their keys are. */
+bool kiln__problem_equal(const kiln_problem *a, const kiln_problem *b);
+
 /* a * b * c … as int64, or -1 if it overflows `limit`. The list of factors, each >= 0, ends with -1. */
 int64_t kiln__product(int64_t limit, int64_t first, ...);
 

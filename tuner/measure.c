@@ -38,6 +38,7 @@ struct kiln_measurer {
     void *data[N_SETS][KILN_MAX_OPERANDS]; /* what inputs hold, and what ref made of the outputs */
     void *got, *again;                     /* as large as the largest operand */
     runner champion;
+    kiln_measurer *rival;           /* the data of a champion of another problem, on this queue */
     void *events[2];                /* of the device's clock, or NULL */
     double samples[4][MAX_SAMPLES]; /* candidate and champion, each eager and replayed */
 };
@@ -364,20 +365,6 @@ kiln_status kiln__measure(kiln_measurer *m, const kiln_candidate *candidate, kil
     return restore(m);
 }
 
-kiln_status kiln__measurer_champion(kiln_measurer *m, const kiln_candidate *champion) {
-    close_runner(&m->champion);
-    if (!champion)
-        return KILN_OK;
-    kiln_status status = open_runner(m, champion, &m->champion);
-    if (status == KILN_OK)
-        status = kiln_binding_prepare(m->champion.bindings[1]);
-    if (status == KILN_OK)
-        status = kiln_queue_finish(m->queue);
-    if (status != KILN_OK)
-        close_runner(&m->champion);
-    return status;
-}
-
 /* ---- life ---- */
 
 static kiln_status make_operand(kiln_measurer *m, int set, size_t i) {
@@ -406,7 +393,7 @@ static kiln_status run_reference(kiln_measurer *m, runner *r) {
     return KILN_OK;
 }
 
-static kiln_status open_measurer(kiln_measurer *m) {
+static kiln_status make_operands(kiln_measurer *m) {
     kiln_lowering *l = kiln__alloc(m->context, sizeof *l);
     if (!l)
         return KILN_E_MEMORY;
@@ -414,6 +401,15 @@ static kiln_status open_measurer(kiln_measurer *m) {
     m->n_operands = l->n_operands;
     memcpy(m->operands, l->operands, sizeof m->operands);
     kiln__free(m->context, l);
+    for (int set = 0; set < N_SETS; set++)
+        for (size_t i = 0; i < m->n_operands; i++)
+            KILN_TRY(make_operand(m, set, i));
+    return kiln_queue_finish(m->queue);
+}
+
+static kiln_status open_measurer(kiln_measurer *m) {
+    KILN_TRY(kiln_queue_create(m->device, &m->queue));
+    KILN_TRY(make_operands(m));
     size_t largest = 1;
     for (size_t i = 0; i < m->n_operands; i++)
         largest = m->operands[i].bytes > largest ? m->operands[i].bytes : largest;
@@ -421,32 +417,35 @@ static kiln_status open_measurer(kiln_measurer *m) {
     m->again = kiln__alloc(m->context, largest);
     if (!m->got || !m->again)
         return KILN_E_MEMORY;
-    KILN_TRY(kiln_queue_create(m->device, &m->queue));
     if (m->device->backend->event_create && m->device->desc.caps.kind != KILN_DEVICE_CPU)
         for (int i = 0; i < 2; i++)
             KILN_TRY(m->device->backend->event_create(m->device, &m->events[i]));
-    for (int set = 0; set < N_SETS; set++)
-        for (size_t i = 0; i < m->n_operands; i++)
-            KILN_TRY(make_operand(m, set, i));
-    KILN_TRY(kiln_queue_finish(m->queue));
     runner ref = {0};
     const kiln_status status = run_reference(m, &ref);
     close_runner(&ref);
     return status;
 }
 
-kiln_status kiln__measurer_create(kiln_device *device, const kiln_problem *problem, const kiln_measure_options *options,
-                                  kiln_measurer **out) {
+static kiln_measurer *new_measurer(kiln_device *device, const kiln_problem *problem,
+                                   const kiln_measure_options *options) {
     kiln_measurer *m = kiln__alloc(device->context, sizeof *m);
-    *out = NULL;
     if (!m)
-        return KILN_E_MEMORY;
+        return NULL;
     m->context = device->context;
     m->device = device;
     m->problem = *problem;
     m->family = kiln__problem_family(problem);
     m->options = *options;
     m->tolerance = m->family->tolerance(problem);
+    return m;
+}
+
+kiln_status kiln__measurer_create(kiln_device *device, const kiln_problem *problem, const kiln_measure_options *options,
+                                  kiln_measurer **out) {
+    kiln_measurer *m = new_measurer(device, problem, options);
+    *out = NULL;
+    if (!m)
+        return KILN_E_MEMORY;
     const kiln_status status = open_measurer(m);
     if (status != KILN_OK) {
         kiln__measurer_destroy(m);
@@ -456,11 +455,19 @@ kiln_status kiln__measurer_create(kiln_device *device, const kiln_problem *probl
     return KILN_OK;
 }
 
+static void close_rival(kiln_measurer *m) {
+    if (m->rival)
+        m->rival->queue = NULL; /* it is m's */
+    kiln__measurer_destroy(m->rival);
+    m->rival = NULL;
+}
+
 void kiln__measurer_destroy(kiln_measurer *m) {
     if (!m)
         return;
     kiln_context *context = m->context;
     close_runner(&m->champion);
+    close_rival(m);
     for (int set = 0; set < N_SETS; set++)
         for (size_t i = 0; i < m->n_operands; i++) {
             kiln_buffer_destroy(m->buffers[set][i].buffer);
@@ -473,4 +480,38 @@ void kiln__measurer_destroy(kiln_measurer *m) {
             m->device->backend->event_destroy(m->device, m->events[i]);
     kiln_queue_destroy(m->queue);
     kiln__free(context, m);
+}
+
+/* ---- the champion ---- */
+
+/* Data alone, without what ref makes of it: a champion was validated where it won. */
+static kiln_status open_rival(kiln_measurer *m, const kiln_problem *problem) {
+    if (m->rival && kiln__problem_equal(problem, &m->rival->problem))
+        return KILN_OK;
+    close_rival(m);
+    m->rival = new_measurer(m->device, problem, &m->options);
+    if (!m->rival)
+        return KILN_E_MEMORY;
+    m->rival->queue = m->queue;
+    const kiln_status status = make_operands(m->rival);
+    if (status != KILN_OK)
+        close_rival(m);
+    return status;
+}
+
+kiln_status kiln__measurer_champion(kiln_measurer *m, const kiln_problem *problem, const kiln_candidate *champion) {
+    close_runner(&m->champion);
+    if (!champion)
+        return KILN_OK;
+    const bool own = kiln__problem_equal(problem, &m->problem);
+    if (!own)
+        KILN_TRY(open_rival(m, problem));
+    kiln_status status = open_runner(own ? m : m->rival, champion, &m->champion);
+    if (status == KILN_OK)
+        status = kiln_binding_prepare(m->champion.bindings[1]);
+    if (status == KILN_OK)
+        status = kiln_queue_finish(m->queue);
+    if (status != KILN_OK)
+        close_runner(&m->champion);
+    return status;
 }

@@ -40,8 +40,10 @@ kiln_status kiln__measurer_create(kiln_device *device, const kiln_problem *probl
                                   kiln_measurer **out);
 void kiln__measurer_destroy(kiln_measurer *measurer);
 
-/* Makes a validated candidate the one to compare with; NULL: none. */
-kiln_status kiln__measurer_champion(kiln_measurer *measurer, const kiln_candidate *champion);
+/* Makes a validated candidate the one to compare with; NULL: none. It may be of another problem, whose data it gets:
+ * so are two layouts compared. */
+kiln_status kiln__measurer_champion(kiln_measurer *measurer, const kiln_problem *problem,
+                                    const kiln_candidate *champion);
 
 /* A candidate that does not compile, fails or computes wrongly is KILN_OK with the state and reason in `out`. A failure
  * is something after which nothing can be measured any more: KILN_E_DEVICE_LOST, KILN_E_MEMORY. */

@@ -37,6 +37,7 @@ typedef struct kiln_ranking {
     size_t n_rows, capacity, n_sound, n_stale;
     bool missed;         /* a miss was recorded already */
     double done_seconds; /* the longest search that ended, of what can be searched now; 0: none, HUGE_VAL: exhausted */
+    double compared_seconds; /* the longest tuning in which this problem was to be compared with its rival */
 } kiln_ranking;
 
 /* A hash of what decides the code of a candidate, 32 hex digits: its source; of a chain, the candidates that its parts
@@ -48,6 +49,8 @@ kiln_status kiln__search_content(kiln_device *device, const kiln_problem *proble
 
 /* The name that records give the base of their scale. */
 void kiln__base_print(const kiln_candidate *candidate, const char *content, char out[KILN_MAX_BASE]);
+/* The name of the base where it is one of another problem, with which candidates were compared. */
+void kiln__base_of_rival(const kiln_problem *rival, const char *base, char out[KILN_MAX_BASE]);
 
 /* Derives the ranking from the records of a problem on a device. Times of searches that ran apart, maybe on a machine
  * as busy as never again, are compared as multiples of their common base: it is given the least it ever took. The

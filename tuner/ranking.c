@@ -54,8 +54,9 @@ static kiln_status read_done(collector *c, const kiln_record *record) {
     if (strcmp(record->content, c->search_content) != 0)
         return KILN_OK;
     const double seconds = strcmp(record->config, "exhausted") == 0 ? HUGE_VAL : record->median_us * 1e-6;
-    if (seconds > c->out->done_seconds)
-        c->out->done_seconds = seconds;
+    double *longest = strcmp(record->config, "compared") == 0 ? &c->out->compared_seconds : &c->out->done_seconds;
+    if (seconds > *longest)
+        *longest = seconds;
     return KILN_OK;
 }
 
@@ -95,6 +96,14 @@ void kiln__base_print(const kiln_candidate *c, const char *content, char out[KIL
     char config[KILN_MAX_CONFIG_TEXT];
     kiln__config_print(c->variant, &c->config, config, sizeof config);
     snprintf(out, KILN_MAX_BASE, "%s %s %s", c->variant->name, config, content);
+}
+
+void kiln__base_of_rival(const kiln_problem *rival, const char *base, char out[KILN_MAX_BASE]) {
+    char text[KILN_MAX_KEY + 1 + KILN_MAX_BASE], hash[33], key[KILN_MAX_KEY];
+    kiln_problem_key(rival, key, sizeof key);
+    const int n = snprintf(text, sizeof text, "%s %s", key, base);
+    kiln__hash_hex(text, (size_t)n, hash);
+    snprintf(out, KILN_MAX_BASE, "rival %s", hash);
 }
 
 static bool has_base(const kiln_ranked *r) {

@@ -61,12 +61,13 @@ static kiln_status add_arms(kiln_search *s, const kiln_search_options *o) {
     return KILN_OK;
 }
 
-/* Of the other serving mode there is no time to put others in relation to. */
-static kiln_status take_recorded_champion(kiln_search *s) {
+/* The best of those records that are of this serving mode: of the other there is no time to put others in relation to.
+ */
+static kiln_status take_recorded_champion(kiln_search *s, const kiln_problem *problem, const kiln_ranking *ranking) {
     const kiln_ranked *best = NULL;
-    for (size_t i = 0; i < s->ranking.n_sound && !best; i++)
-        if (s->ranking.rows[i].serving == s->serving)
-            best = &s->ranking.rows[i];
+    for (size_t i = 0; i < ranking->n_sound && !best; i++)
+        if (ranking->rows[i].serving == s->serving)
+            best = &ranking->rows[i];
     if (!best)
         return KILN_OK;
     s->champion = (kiln_candidate){best->variant, best->config};
@@ -76,10 +77,39 @@ static kiln_status take_recorded_champion(kiln_search *s) {
     if (s->base[0])
         return KILN_OK;
     char content[33];
-    KILN_TRY(kiln__candidate_content(s->device, &s->problem, &s->champion, content));
+    KILN_TRY(kiln__candidate_content(s->device, problem, &s->champion, content));
     kiln__base_print(&s->champion, content, s->base);
     s->base_us = best->median_us;
     return KILN_OK;
+}
+
+/* The best of each variant that was good enough for the rival, where it applies. */
+static void take_leads(kiln_search *s, const kiln_ranking *rival) {
+    const kiln_caps *caps = kiln__device_caps(s->device);
+    for (size_t i = 0; i < rival->n_sound && s->n_leads < KILN_MAX_LEADS; i++) {
+        const kiln_ranked *r = &rival->rows[i];
+        bool taken = r->serving != s->serving || r->median_us > arm_reach * s->champion_us;
+        for (size_t k = 0; k < s->n_leads; k++)
+            taken |= s->leads[k].variant == r->variant;
+        if (!taken && !kiln__variant_reject(r->variant, &s->problem, caps) &&
+            !kiln__config_reject(r->variant, &s->problem, caps, &r->config))
+            s->leads[s->n_leads++] = (kiln_candidate){r->variant, r->config};
+    }
+}
+
+static kiln_status open_comparison(kiln_search *s, const kiln_search_options *o) {
+    kiln_ranking ranking;
+    s->is_comparison = true;
+    s->rival = *o->rival;
+    KILN_TRY(kiln__rank_records(s->device, &s->rival, &ranking));
+    const kiln_status status = take_recorded_champion(s, &s->rival, &ranking);
+    if (s->champion.variant) {
+        kiln__base_of_rival(&s->rival, s->base, s->base);
+        take_leads(s, &ranking);
+    }
+    kiln__ranking_free(s->device->context, &ranking);
+    s->was_done = s->is_done = s->n_leads == 0 || s->ranking.compared_seconds >= o->budget_seconds;
+    return status;
 }
 
 kiln_status kiln__search_open(kiln_search *s, kiln_device *device, const kiln_problem *problem, double count,
@@ -93,10 +123,12 @@ kiln_status kiln__search_open(kiln_search *s, kiln_device *device, const kiln_pr
     s->serving = o->serving;
     s->strategy = o->exhaust ? "exhaust" : o->strategy;
     KILN_TRY(kiln__rank_records(device, &s->problem, &s->ranking));
+    if (o->rival)
+        return open_comparison(s, o);
     kiln_search_options named = *o;
     named.strategy = s->strategy;
     KILN_TRY(add_arms(s, &named));
-    KILN_TRY(take_recorded_champion(s));
+    KILN_TRY(take_recorded_champion(s, &s->problem, &s->ranking));
     s->is_done = !o->variant && s->ranking.done_seconds >= (o->exhaust ? HUGE_VAL : o->budget_seconds);
     s->was_done = s->is_done;
     return KILN_OK;
@@ -190,8 +222,21 @@ static void next_chain(kiln_search *s, kiln_candidate *out) {
     a->best_us = INFINITY;
 }
 
+static bool next_lead(kiln_search *s, kiln_candidate *out) {
+    while (!s->is_done && s->next_lead < s->n_leads) {
+        *out = s->leads[s->next_lead++];
+        if (!find_known(s, out))
+            return true;
+        s->n_known++;
+    }
+    s->is_done = true;
+    return false;
+}
+
 bool kiln__search_next(kiln_search *s, kiln_candidate *out) {
     kiln_arm *a;
+    if (s->is_comparison)
+        return next_lead(s, out);
     if (s->outdated) {
         next_chain(s, out);
         return true;
@@ -246,7 +291,7 @@ bool kiln__search_tell(kiln_search *s, const kiln_candidate *c, const char *cont
         memcpy(a->content, content, sizeof a->content);
         take(a, &c->config, (kiln_outcome){valid, *us}, s->seed);
     }
-    if (!wins)
+    if (!wins || s->is_comparison)
         return false;
     s->champion = *c;
     if (isinf(s->start_us))
@@ -285,7 +330,9 @@ double kiln__search_promise(const kiln_search *s) {
         return 0;
     if (!s->champion.variant && !s->is_done) /* what it costs is not known, so it is looked at first */
         return INFINITY;
+    const double share =
+        s->is_comparison ? 1 : exp2(-(double)s->since_gain / patience); /* leads are few: all of them */
     const double known = s->outdated ? s->parts_gain_us : 0;
-    const double hoped = s->is_done ? 0 : s->champion_us * first_promise * exp2(-(double)s->since_gain / patience);
+    const double hoped = s->is_done ? 0 : s->champion_us * first_promise * share;
     return s->weight * fmax(known, hoped);
 }

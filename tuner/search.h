@@ -7,7 +7,7 @@
 #include "planner.h"
 #include "strategy.h"
 
-enum { KILN_MAX_VARIANTS = 8 };
+enum { KILN_MAX_VARIANTS = 8, KILN_MAX_LEADS = 3 };
 
 /* One variant of a problem. */
 typedef struct kiln_arm {
@@ -41,6 +41,13 @@ typedef struct kiln_search {
     kiln_arm *outdated;   /* the chain whose parts have other winners since it was tried, or NULL */
     double parts_gain_us; /* what they gained meanwhile */
 
+    /* A comparison searches nothing: it tries what was best for a rival, another problem whose winner is and stays the
+     * champion, so that the times of both are on one scale. */
+    bool is_comparison;
+    kiln_problem rival;
+    kiln_candidate leads[KILN_MAX_LEADS];
+    size_t n_leads, next_lead;
+
     size_t n_trials, n_known, since_gain;
     double seconds; /* spent on it */
     bool is_done;   /* a record says that nothing is left, or the search found so */
@@ -56,6 +63,7 @@ typedef struct kiln_search_options {
     double budget_seconds;          /* a recorded search of this length or more makes this one unnecessary */
     uint64_t seed;
     kiln_serving serving;
+    const kiln_problem *rival; /* NULL: no comparison */
 } kiln_search_options;
 
 kiln_status kiln__search_open(kiln_search *search, kiln_device *device, const kiln_problem *problem, double count,
@@ -70,7 +78,7 @@ bool kiln__search_next(kiln_search *search, kiln_candidate *out);
 bool kiln__search_would_win(const kiln_search *search, const kiln_trial *trial);
 
 /* Takes in what became of a candidate of that content (planner.h). `us` is its time put on the champion's scale.
- * Returns whether it is the new champion. */
+ * Returns whether it is the new champion, which nothing becomes in a comparison. */
 bool kiln__search_tell(kiln_search *search, const kiln_candidate *candidate, const char *content,
                        const kiln_trial *trial, double *us);
 

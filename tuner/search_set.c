@@ -93,6 +93,16 @@ kiln_status kiln__search_set_open(kiln_search_set *set, kiln_device *device, con
     return KILN_OK;
 }
 
+kiln_status kiln__search_set_compare(kiln_search_set *set, const kiln_tune_item *items, size_t n_items,
+                                     const kiln_search_options *options) {
+    kiln_search_options comparing = *options;
+    for (size_t i = 0; i < n_items; i++) {
+        comparing.rival = &items[i].rival;
+        KILN_TRY(add_search(set, &items[i].problem, items[i].count, &comparing));
+    }
+    return KILN_OK;
+}
+
 void kiln__search_set_close(kiln_search_set *set) {
     for (size_t i = 0; i < set->n; i++) {
         kiln__search_close(set->searches[i]);
@@ -117,10 +127,10 @@ static double weight_of(const kiln_search_set *set, size_t index) {
     return weight;
 }
 
-size_t kiln__search_set_choose(kiln_search_set *set, size_t current) {
+size_t kiln__search_set_choose(kiln_search_set *set, size_t first, size_t current) {
     size_t best = set->n;
     double most = 0;
-    for (size_t i = 0; i < set->n; i++) {
+    for (size_t i = first; i < set->n; i++) {
         set->searches[i]->weight = weight_of(set, i);
         const double promise = (i == current ? staying : 1) * kiln__search_promise(set->searches[i]);
         if (promise > most) {

@@ -26,9 +26,13 @@ kiln_status kiln__search_set_open(kiln_search_set *set, kiln_device *device, con
                                   size_t n_items, const kiln_search_options *options);
 void kiln__search_set_close(kiln_search_set *set);
 
-/* The search that promises the most, the one at `current` (set->n: none) a bit more, since changing costs its data and
- * reference anew. set->n: none promises anything. */
-size_t kiln__search_set_choose(kiln_search_set *set, size_t current);
+/* Adds comparisons behind all that there is, items with a rival. */
+kiln_status kiln__search_set_compare(kiln_search_set *set, const kiln_tune_item *items, size_t n_items,
+                                     const kiln_search_options *options);
+
+/* The search from `first` on that promises the most, the one at `current` (set->n: none) a bit more, since changing
+ * costs its data and reference anew. set->n: none promises anything. */
+size_t kiln__search_set_choose(kiln_search_set *set, size_t first, size_t current);
 
 /* Tells the wholes of a search that it has a new champion, `gain_us` faster than the one before. */
 kiln_status kiln__search_set_gained(kiln_search_set *set, size_t index, double gain_us);

@@ -8,7 +8,7 @@
 #include <time.h>
 
 static const double default_budget_seconds = 60, candidate_seconds = 0.05, drop_ratio = 1.25,
-                    default_limit_seconds = 20;
+                    default_limit_seconds = 20, comparing_share = 0.2;
 enum { DEFAULT_SEED = 1 };
 
 typedef struct {
@@ -30,6 +30,10 @@ static double elapsed(const tuning *t) {
 
 /* ---- measuring: by the worker, or here ---- */
 
+static const kiln_problem *champion_problem(const kiln_search *s) {
+    return s->is_comparison ? &s->rival : &s->problem;
+}
+
 static kiln_status measure_here(tuning *t, size_t index, const kiln_candidate *c, kiln_trial *out) {
     kiln_search *s = t->set.searches[index];
     if (!t->measurer || t->measured != index) {
@@ -41,7 +45,7 @@ static kiln_status measure_here(tuning *t, size_t index, const kiln_candidate *c
     }
     if (s->champion.variant && (t->champion.variant != s->champion.variant ||
                                 memcmp(&t->champion.config, &s->champion.config, sizeof t->champion.config) != 0)) {
-        KILN_TRY(kiln__measurer_champion(t->measurer, &s->champion));
+        KILN_TRY(kiln__measurer_champion(t->measurer, champion_problem(s), &s->champion));
         t->champion = s->champion;
     }
     return kiln__measure(t->measurer, c, out);
@@ -55,6 +59,7 @@ static kiln_status measure(tuning *t, size_t index, const kiln_candidate *c, kil
                                          .problem = &s->problem,
                                          .candidate = c,
                                          .champion = s->champion.variant ? &s->champion : NULL,
+                                         .rival = champion_problem(s),
                                          .options = t->measure,
                                          .limit_seconds = t->options.limit_seconds};
     return kiln__worker_measure(t->worker, &request, out);
@@ -117,7 +122,9 @@ static kiln_status record_done(tuning *t, const kiln_search *s) {
                            .compiler = t->device->desc.compiler,
                            .content = content,
                            .variant = "",
-                           .config = t->options.effort == KILN_PLAN_EXHAUST ? "exhausted" : "searched",
+                           .config = s->is_comparison                         ? "compared"
+                                     : t->options.effort == KILN_PLAN_EXHAUST ? "exhausted"
+                                                                              : "searched",
                            .serving = s->serving,
                            .state = KILN_TRIAL_DONE,
                            .reason = "",
@@ -212,35 +219,50 @@ static kiln_status settle_chains(tuning *t) {
     return KILN_OK;
 }
 
-static kiln_status search_all(tuning *t) {
-    size_t index = 0;
-    while (index < t->set.n && elapsed(t) < t->options.budget_seconds) {
-        index = kiln__search_set_choose(&t->set, t->result.n_measured ? t->measured : t->set.n);
+/* Those from `first` on. */
+static kiln_status search_until(tuning *t, size_t first, double seconds) {
+    size_t index = first;
+    while (index < t->set.n && elapsed(t) < seconds) {
+        index = kiln__search_set_choose(&t->set, first, t->result.n_measured ? t->measured : t->set.n);
         if (index < t->set.n)
             KILN_TRY(try_one(t, index));
     }
-    return settle_chains(t);
+    return KILN_OK;
 }
 
-static kiln_status open_searches(tuning *t, const kiln_tune_item *items, size_t n) {
+/* Comparisons begin when what they compare with has winners; time that they leave is for searching again. */
+static kiln_status tune_all(tuning *t, const kiln_tune_item *items, size_t n_items) {
     const kiln_search_options o = {.strategy = t->options.strategy,
                                    .variant = t->options.variant,
                                    .exhaust = t->options.effort == KILN_PLAN_EXHAUST,
                                    .budget_seconds = t->options.budget_seconds,
                                    .seed = t->options.seed,
                                    .serving = t->options.eager ? KILN_SERVING_EAGER : KILN_SERVING_GRAPH};
-    return kiln__search_set_open(&t->set, t->device, items, n, &o);
+    const double budget = t->options.budget_seconds;
+    size_t n_asked = 0;
+    while (n_asked < n_items && !items[n_asked].rival.schema)
+        n_asked++;
+    KILN_TRY(kiln__search_set_open(&t->set, t->device, items, n_asked, &o));
+    if (n_asked < n_items) {
+        KILN_TRY(search_until(t, 0, budget * (1 - comparing_share)));
+        KILN_TRY(settle_chains(t));
+        const size_t first = t->set.n;
+        KILN_TRY(kiln__search_set_compare(&t->set, items + n_asked, n_items - n_asked, &o));
+        KILN_TRY(search_until(t, first, budget));
+    }
+    KILN_TRY(search_until(t, 0, budget));
+    return settle_chains(t);
 }
 
 static kiln_status end(tuning *t, kiln_status status) {
     for (size_t i = 0; i < t->set.n; i++) {
         const kiln_search *s = t->set.searches[i];
         const bool is_idle_part = s->count == 0 && s->n_trials + s->n_known == 0;
-        const bool has_champion = s->champion.variant != NULL;
+        const bool counts = s->champion.variant && !s->is_comparison;
         t->result.n_known += s->n_known;
-        t->result.start_us += has_champion ? s->count * s->start_us : 0;
-        t->result.best_us += has_champion ? s->count * s->champion_us : 0;
-        t->result.n_problems += !is_idle_part;
+        t->result.start_us += counts ? s->count * s->start_us : 0;
+        t->result.best_us += counts ? s->count * s->champion_us : 0;
+        t->result.n_problems += !is_idle_part && !s->is_comparison;
         /* also where the budget left no trial: the same one leaves none again */
         if (status == KILN_OK && !s->was_done && !is_idle_part)
             status = record_done(t, s);
@@ -291,9 +313,7 @@ kiln_status kiln__tune_many(kiln_device *device, const kiln_tune_item *items, si
     KILN_TRY(check_options(&t));
     kiln_status status = open_worker(&t);
     if (status == KILN_OK)
-        status = open_searches(&t, items, n_items);
-    if (status == KILN_OK)
-        status = search_all(&t);
+        status = tune_all(&t, items, n_items);
     status = end(&t, status);
     if (out) {
         t.result.struct_size = out->struct_size;
@@ -310,6 +330,6 @@ kiln_status kiln_tune_problem(kiln_device *device, const kiln_problem *problem, 
         !kiln__family_variant(kiln__problem_family(problem), options->variant))
         return kiln_fail(KILN_E_NOT_FOUND, "family %s has no variant \"%.40s\"", problem->schema->name,
                          options->variant);
-    const kiln_tune_item item = {*problem, 1};
+    const kiln_tune_item item = {.problem = *problem, .count = 1};
     return kiln__tune_many(device, &item, 1, options, out);
 }

@@ -27,7 +27,8 @@ char *kiln__wire_request(const kiln_worker_request *r) {
               cJSON_AddBoolToObject(json, "graph", r->options.serving[KILN_SERVING_GRAPH]);
     if (ok && r->champion) {
         cJSON *champion = cJSON_AddObjectToObject(json, "champion");
-        ok = champion && add_candidate(champion, r->champion);
+        kiln_problem_key(r->rival ? r->rival : r->problem, key, sizeof key);
+        ok = champion && cJSON_AddStringToObject(champion, "problem", key) && add_candidate(champion, r->champion);
     }
     char *text = ok ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
@@ -44,22 +45,21 @@ static double number_of(const cJSON *json, const char *name) {
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
-static kiln_status read_candidate(const cJSON *json, kiln_device *device, const kiln_problem *problem,
-                                  kiln_wire_candidate *out) {
+static kiln_status read_candidate(const cJSON *json, kiln_device *device, kiln_wire_candidate *out) {
     const char *name = text_of(json, "variant");
-    out->candidate.variant = kiln__family_variant(kiln__problem_family(problem), name);
+    KILN_TRY(kiln_problem_parse(device->context, text_of(json, "problem"), &out->problem));
+    out->candidate.variant = kiln__family_variant(kiln__problem_family(&out->problem), name);
     if (!out->candidate.variant)
         return kiln_fail(KILN_E_NOT_FOUND, "no variant \"%.40s\"", name);
-    kiln__variant_guess(out->candidate.variant, problem, kiln__device_caps(device), &out->candidate.config);
+    kiln__variant_guess(out->candidate.variant, &out->problem, kiln__device_caps(device), &out->candidate.config);
     out->given = true;
     return kiln__config_parse(out->candidate.variant, text_of(json, "config"), &out->candidate.config);
 }
 
-static kiln_status read_request(kiln_context *context, const cJSON *json, kiln_device **device, kiln_problem *problem,
+static kiln_status read_request(kiln_context *context, const cJSON *json, kiln_device **device,
                                 kiln_wire_candidate *candidate, kiln_wire_candidate *champion,
                                 kiln_measure_options *options) {
     KILN_TRY(kiln_device_find(context, text_of(json, "device"), device));
-    KILN_TRY(kiln_problem_parse(context, text_of(json, "problem"), problem));
     *options = (kiln_measure_options){
         .seed = strtoull(text_of(json, "seed"), NULL, 10),
         .min_seconds = number_of(json, "min_seconds"),
@@ -69,18 +69,17 @@ static kiln_status read_request(kiln_context *context, const cJSON *json, kiln_d
     };
     memset(candidate, 0, sizeof *candidate);
     memset(champion, 0, sizeof *champion);
-    KILN_TRY(read_candidate(json, *device, problem, candidate));
+    KILN_TRY(read_candidate(json, *device, candidate));
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, "champion");
-    return item ? read_candidate(item, *device, problem, champion) : KILN_OK;
+    return item ? read_candidate(item, *device, champion) : KILN_OK;
 }
 
 kiln_status kiln__wire_read_request(kiln_context *context, const char *line, kiln_device **device,
-                                    kiln_problem *problem, kiln_wire_candidate *candidate,
-                                    kiln_wire_candidate *champion, kiln_measure_options *options) {
+                                    kiln_wire_candidate *candidate, kiln_wire_candidate *champion,
+                                    kiln_measure_options *options) {
     cJSON *json = cJSON_Parse(line);
-    const kiln_status status = cJSON_IsObject(json)
-                                   ? read_request(context, json, device, problem, candidate, champion, options)
-                                   : kiln_fail(KILN_E_PARSE, "a request that is not a JSON object");
+    const kiln_status status = cJSON_IsObject(json) ? read_request(context, json, device, candidate, champion, options)
+                                                    : kiln_fail(KILN_E_PARSE, "a request that is not a JSON object");
     cJSON_Delete(json);
     return status;
 }

@@ -21,6 +21,7 @@ typedef struct kiln_worker_request {
     const kiln_problem *problem;
     const kiln_candidate *candidate;
     const kiln_candidate *champion; /* NULL: none */
+    const kiln_problem *rival;      /* that the champion is of; NULL: of `problem` */
     kiln_measure_options options;
     double limit_seconds; /* for the candidate; making data and the reference may take ten times as long */
 } kiln_worker_request;
@@ -39,15 +40,15 @@ kiln_status kiln__worker_measure(kiln_worker *worker, const kiln_worker_request 
 enum { KILN_WIRE_MAX_LINE = 1 << 16 };
 
 char *kiln__wire_request(const kiln_worker_request *request);
-/* A parsed request. `device`, `problem`, `variant` … are looked up in the context; NULL members of `out` are unknown
- * names. */
+/* A candidate in a request, looked up in the context. */
 typedef struct kiln_wire_candidate {
+    kiln_problem problem;
     kiln_candidate candidate;
     bool given;
 } kiln_wire_candidate;
 kiln_status kiln__wire_read_request(kiln_context *context, const char *line, kiln_device **device,
-                                    kiln_problem *problem, kiln_wire_candidate *candidate,
-                                    kiln_wire_candidate *champion, kiln_measure_options *options);
+                                    kiln_wire_candidate *candidate, kiln_wire_candidate *champion,
+                                    kiln_measure_options *options);
 char *kiln__wire_reply(kiln_status status, const kiln_trial *trial);
 /* KILN_E_CORRUPT: not a reply. Else the status the worker gave. */
 kiln_status kiln__wire_read_reply(const char *line, kiln_trial *out);

@@ -26,17 +26,9 @@ static bool send_line(worker *w, char *line) {
 
 static bool same_candidate(const kiln_wire_candidate *a, const kiln_wire_candidate *b) {
     return a->given == b->given &&
-           (!a->given || (a->candidate.variant == b->candidate.variant &&
-                          memcmp(&a->candidate.config, &b->candidate.config, sizeof a->candidate.config) == 0));
-}
-
-static bool same_problem(const kiln_problem *a, const kiln_problem *b) {
-    char ka[KILN_MAX_KEY], kb[KILN_MAX_KEY];
-    if (!a->schema || !b->schema)
-        return false;
-    kiln_problem_key(a, ka, sizeof ka);
-    kiln_problem_key(b, kb, sizeof kb);
-    return strcmp(ka, kb) == 0;
+           (!a->given ||
+            (a->candidate.variant == b->candidate.variant && kiln__problem_equal(&a->problem, &b->problem) &&
+             memcmp(&a->candidate.config, &b->candidate.config, sizeof a->candidate.config) == 0));
 }
 
 static bool same_options(const kiln_measure_options *a, const kiln_measure_options *b) {
@@ -48,7 +40,7 @@ static bool same_options(const kiln_measure_options *a, const kiln_measure_optio
 static kiln_status get_ready(worker *w, kiln_device *device, const kiln_problem *problem,
                              const kiln_measure_options *options, const kiln_wire_candidate *champion) {
     if (!w->measurer || w->device != device || !same_options(&w->options, options) ||
-        !same_problem(&w->problem, problem)) {
+        !kiln__problem_equal(&w->problem, problem)) {
         kiln__measurer_destroy(w->measurer);
         w->measurer = NULL;
         w->champion.given = false;
@@ -60,18 +52,17 @@ static kiln_status get_ready(worker *w, kiln_device *device, const kiln_problem 
     if (same_candidate(&w->champion, champion))
         return KILN_OK;
     w->champion.given = false;
-    KILN_TRY(kiln__measurer_champion(w->measurer, champion->given ? &champion->candidate : NULL));
+    KILN_TRY(kiln__measurer_champion(w->measurer, &champion->problem, champion->given ? &champion->candidate : NULL));
     w->champion = *champion;
     return KILN_OK;
 }
 
 static kiln_status serve(worker *w, const char *line, kiln_trial *trial) {
     kiln_device *device;
-    kiln_problem problem;
     kiln_measure_options options;
     kiln_wire_candidate candidate, champion;
-    KILN_TRY(kiln__wire_read_request(w->context, line, &device, &problem, &candidate, &champion, &options));
-    KILN_TRY(get_ready(w, device, &problem, &options, &champion));
+    KILN_TRY(kiln__wire_read_request(w->context, line, &device, &candidate, &champion, &options));
+    KILN_TRY(get_ready(w, device, &candidate.problem, &options, &champion));
     if (!send_line(w, strdup("{\"ready\":true}")))
         return kiln_fail(KILN_E_IO, "the keeper is gone");
     return kiln__measure(w->measurer, &candidate.candidate, trial);

@@ -61,6 +61,8 @@ typedef struct kiln_tune_result {
     double seconds;
     double start_us, best_us; /* sum over problems, each times its count: with what was known or guessed, and now */
     uint32_t used_worker;     /* 0: measured in this process */
+    uint32_t n_halos_dropped; /* of a net: tensors that are better off without their halo, over all batch sizes */
+    double halos_gain_us;     /* of a net: what best_us loses by that */
 } kiln_tune_result;
 
 #define KILN_TUNE_RESULT_INIT                                                                                          \
@@ -73,7 +75,9 @@ KILN_API kiln_status kiln_tune_problem(kiln_device *device, const kiln_problem *
                                        const kiln_tune_options *options, kiln_tune_result *out);
 
 /* Tunes the distinct problems of a net for some batch sizes: the most expensive first, the budget shared by what may be
- * gained. Board sizes of 0 mean the net's default. */
+ * gained. The last fifth of the budget, or what is left of it, goes to other halos (kiln_session_halos): the best
+ * candidates of each problem are timed in turns against what it would become. Board sizes of 0 mean the net's default.
+ */
 KILN_API kiln_status kiln_tune_net(kiln_net *net, kiln_device *device, const int32_t *batches, size_t n_batches,
                                    int32_t board_h, int32_t board_w, const kiln_tune_options *options,
                                    kiln_tune_result *out);

@@ -3,6 +3,7 @@
 #include "family.h"
 #include "halos.h"
 #include "null_script.h"
+#include "planner.h"
 #include "store.h"
 #include "testing.h"
 #include <math.h>
@@ -89,7 +90,8 @@ static double scripted_us(const script *s, const kiln_problem *problem) {
     return strstr(key, "halo=") ? us : us * s->compact;
 }
 
-static kiln_status cost(void *user, const kiln_problem *problem, double *us) {
+static kiln_status cost(void *user, const kiln_problem *problem, const kiln_problem *usual, double *us) {
+    (void)usual;
     script *s = user;
     s->n_asked++;
     *us = scripted_us(s, problem);
@@ -194,7 +196,8 @@ static void test_said(const kiln_net *net) {
 }
 
 /* A gain that noise may have made is none. */
-static kiln_status nearly_equal(void *user, const kiln_problem *problem, double *us) {
+static kiln_status nearly_equal(void *user, const kiln_problem *problem, const kiln_problem *usual, double *us) {
+    (void)usual;
     char key[KILN_MAX_KEY];
     kiln_problem_key(problem, key, sizeof key);
     *us = strstr(key, "halo=") ? 100 : *(const double *)user;
@@ -215,8 +218,8 @@ static void test_margin(const kiln_net *net) {
     }
 }
 
-static kiln_status broken(void *user, const kiln_problem *problem, double *us) {
-    (void)user, (void)problem, (void)us;
+static kiln_status broken(void *user, const kiln_problem *problem, const kiln_problem *usual, double *us) {
+    (void)user, (void)problem, (void)usual, (void)us;
     return KILN_E_IO;
 }
 
@@ -266,14 +269,19 @@ static void test_alternatives(const kiln_net *net) {
 
 /* ---- sessions ---- */
 
-/* A record of every problem of a layout as if tuned. */
-static void record_layout(const kiln_layout *l, double us, kiln_serving serving) {
+/* A record of every problem of a layout: as if tuned, or as if compared with what was usual, on a machine that was half
+ * as fast then. */
+static void record_layout(const kiln_layout *l, const kiln_layout *usual, double us, kiln_serving serving) {
     kiln_device_info info = KILN_DEVICE_INFO_INIT;
     REQUIRE_OK(kiln_device_get_info(device, &info));
     for (size_t i = 0; i < l->net->n_ops; i++) {
-        kiln_problem problem;
-        char key[KILN_MAX_KEY];
+        kiln_problem problem, rival;
+        char key[KILN_MAX_KEY], base[KILN_MAX_BASE] = "base";
         REQUIRE_OK(kiln__layout_problem(l, i, &problem));
+        if (usual) {
+            REQUIRE_OK(kiln__layout_problem(usual, i, &rival));
+            kiln__base_of_rival(&rival, "base", base);
+        }
         kiln_problem_key(&problem, key, sizeof key);
         const kiln_variant *ref = kiln__family_variant(kiln__problem_family(&problem), "ref");
         const kiln_record r = {.problem = key,
@@ -286,7 +294,9 @@ static void record_layout(const kiln_layout *l, double us, kiln_serving serving)
                                .serving = serving,
                                .state = KILN_TRIAL_OK,
                                .reason = "",
-                               .median_us = us,
+                               .median_us = usual ? 2 * us : us,
+                               .base = base,
+                               .base_us = usual ? 200 : 100,
                                .n_repetitions = 10,
                                .time = 1};
         REQUIRE_OK(kiln__store_append(context->store, &r));
@@ -329,13 +339,13 @@ static void test_sessions(kiln_net *net) {
     REQUIRE_OK(kiln_queue_create(device, &queue));
     kiln__halos_drop(&none);
     check_session(net, queue, NULL, true, "nothing is on record");
-    record_layout(&usual, 50, KILN_SERVING_GRAPH);
-    record_layout(&none, 20, KILN_SERVING_EAGER);
+    record_layout(&usual, NULL, 50, KILN_SERVING_GRAPH);
+    record_layout(&none, &usual, 20, KILN_SERVING_EAGER);
     check_session(net, queue, NULL, true, "nothing is on record"); /* a session replays: eager times say little of it */
 
     kiln_session *before = open_session(net, queue, NULL);
     CHECK(plans_with_halo(before) == 9);
-    record_layout(&none, 40, KILN_SERVING_GRAPH);
+    record_layout(&none, &usual, 40, KILN_SERVING_GRAPH);
     check_session(net, queue, NULL, false, "6 of 6 tensors without");
     CHECK(plans_with_halo(before) == 9); /* what was made stays as it was made */
     CHECK_OK(kiln_session_enqueue(before, BATCH));

@@ -5,7 +5,7 @@
 #include "null_script.h"
 #include "planner.h"
 #include "testing.h"
-#include <kiln/tune.h>
+#include "tune.h"
 
 static const char *const text = "gemm:m=64,n=64,k=64,ep=relu";
 static char dir[64];
@@ -299,6 +299,65 @@ static void test_lost(void) {
     null_remove(dir);
 }
 
+/* ---- comparisons ---- */
+
+/* The fastest record of a problem, and how many candidates have one. */
+static kiln_ranked best_record(const world *w, const kiln_problem *problem, size_t *n_rows) {
+    kiln_ranking ranking;
+    REQUIRE_OK(kiln__rank_records(w->device, problem, &ranking));
+    REQUIRE(ranking.n_sound > 0);
+    const kiln_ranked best = ranking.rows[0];
+    *n_rows = ranking.n_rows;
+    kiln__ranking_free(w->context, &ranking);
+    return best;
+}
+
+static kiln_status count_trial(void *user, const kiln_tune_progress *p) {
+    CHECK_STR(p->state, "ok");
+    ++*(size_t *)user;
+    return KILN_OK;
+}
+
+/* A problem that could take another's place is tried with what was best there, and timed in turns against its winner:
+ * so both have times on one scale. */
+static void test_comparison(bool in_process) {
+    new_dir();
+    world w = open_world("time kernel=gemm_tile us=40 defines=KP_WN=1\n"
+                         "time kernel=gemm_tile us=30 defines=KC_K=128\n");
+    kiln_tune_item items[2] = {{.problem = w.problem, .count = 3}, {.count = 2}};
+    kiln_tune_options o = KILN_TUNE_OPTIONS_INIT;
+    kiln_tune_result r = KILN_TUNE_RESULT_INIT, again = KILN_TUNE_RESULT_INIT;
+    size_t n = 0, n_rows;
+    REQUIRE_OK(kiln_problem_parse(w.context, "gemm:m=64,n=64,k=128,ep=relu", &items[1].problem));
+    items[1].rival = w.problem;
+    o.budget_seconds = 1.5;
+    o.in_process = in_process;
+    o.progress = count_trial;
+    o.user = &n;
+    CHECK_OK(kiln__tune_many(w.device, items, 2, &o, &r));
+    CHECK(r.n_problems == 1 && r.n_measured == n);
+    CHECK(r.best_us > 3 * 39 && r.best_us < 3 * 45); /* of the first alone */
+    char base[KILN_MAX_BASE];
+    const kiln_ranked rival = best_record(&w, &w.problem, &n_rows), best = best_record(&w, &items[1].problem, &n_rows);
+    kiln__base_of_rival(&w.problem, rival.base, base);
+    CHECK_STR(best.base, base);
+    CHECK(best.base_us == rival.base_us);
+    CHECK(n_rows == 1); /* the best of the one variant at home; nothing was searched */
+    CHECK(best.median_us > 0.70 * rival.median_us && best.median_us < 0.85 * rival.median_us);
+    CHECK_OK(kiln__tune_many(w.device, items, 2, &o, &again));
+    CHECK(again.n_measured == 0);
+
+    CHECK_STATUS(kiln_problem_parse(w.context, "gemm:m=64,n=64,k=256", &items[1].problem), KILN_OK);
+    o.budget_seconds = 1e-6; /* no time for it, which is on record too: with as little, nothing more is tried */
+    CHECK_OK(kiln__tune_many(w.device, items, 2, &o, &again));
+    CHECK(again.n_measured == 0);
+    o.budget_seconds = 1.5;
+    CHECK_OK(kiln__tune_many(w.device, items, 2, &o, &again));
+    CHECK(again.n_measured == 1);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
 static void test_bad(void) {
     new_dir();
     world w = open_world("");
@@ -342,6 +401,8 @@ int main(void) {
     test_planted();
     test_quarantine();
     test_lost();
+    test_comparison(true);
+    test_comparison(false);
     null_script_end();
     return test_end();
 }
