@@ -124,7 +124,7 @@
 #    define KILN_BARRIER()  __syncthreads()
 
 #    define KILN_DYNAMIC_LOCAL_ARG(type, name)
-#    define KILN_DYNAMIC_LOCAL(type, name) extern __shared__ type name[]
+#    define KILN_DYNAMIC_LOCAL(type, name) extern __shared__ __align__(16) type name[]
 
 #    define KILN_FLOAT_BITS(x)        __float_as_uint(x)
 #    define KILN_BITS_FLOAT(u)        __uint_as_float(u)

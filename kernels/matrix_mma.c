@@ -13,7 +13,7 @@ const kiln_param kiln__mma_params[] = {
     {"wn", VALUES(wn)}, {"stages", VALUES(stages)}, {"split", VALUES(split)}, {0}};
 
 enum { PACK_ITEMS_X = 32, PACK_ITEMS_Y = 8 };
-enum { SM_REGISTERS = 65536, MOST_REGISTERS = 255, MOST_ITEMS = 1024, CHUNK_BYTES = 16 };
+enum { SM_REGISTERS = 65536, MOST_REGISTERS = 255, MOST_ITEMS = 1024, RESERVED_BYTES = 1024, CHUNK_BYTES = 16 };
 
 static int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -46,13 +46,13 @@ static int64_t copy_bytes(const kiln_mma_work *w) {
     return row % 16 == 0 ? 16 : row % 8 == 0 ? 8 : 4;
 }
 
-/* An estimate that errs high: what the compiler used for the largest tiles was up to 20 less, and past the limit it
- * spills. Accumulators, fragments, and what each copy of a work-item remembers of its row. */
+/* An estimate for large tiles, which the compiler spills where it comes to more than there are; for others it takes more
+ * than it needs. Accumulators, fragments, and what each copy of a work-item remembers of its row. */
 static int64_t registers(const kiln_config *c, const kiln_mma_work *w) {
     const int64_t rows = c->v[KILN_MMA_WM], columns = c->v[KILN_MMA_WN], row = c->v[KILN_MMA_TK] * elem_bytes(w);
     const int64_t a = divide_up(c->v[KILN_MMA_TM] * row / copy_bytes(w), items(c));
     const int64_t b = divide_up(c->v[KILN_MMA_TN] * row / CHUNK_BYTES, items(c));
-    return rows * columns / 32 + rows / 4 + columns / 4 + a * (w->gathers ? 3 : 2) + b * 2 + 60;
+    return rows * columns / 32 + rows / 4 + columns / 4 + a * (w->gathers ? 4 : 3) + b * 3 + 64;
 }
 
 static int64_t groups(const kiln_config *c, const kiln_mma_work *w) {
@@ -132,21 +132,22 @@ const char *kiln__mma_reject(const kiln_problem *problem, const kiln_caps *caps)
 /* ---- guess ---- */
 
 /* Cycles of a product, by the longest of what a unit does at once: 1024 products a cycle (512 of tf32), 128 bytes of
- * shared memory, and the latency of global memory, hidden by stages. Around the loop: filling the ring, the epilogue; a
- * split adds the traffic of its parts and a launch. */
+ * shared memory, 40 bytes from the second cache, and the latency of memory, hidden by stages. Around the loop: filling
+ * the ring, the epilogue; a split adds the traffic of its parts and a launch. */
 static double cycles(const kiln_config *c, const kiln_mma_work *w, const kiln_caps *caps) {
     const double rate = w->type == KILN_TYPE_F32 ? 512 : 1024, latency = 800, launch = 3000, ends = 2500;
     const double area = (double)c->v[KILN_MMA_TM] * c->v[KILN_MMA_TN], step = c->v[KILN_MMA_TK];
-    const double edge = 1.0 / c->v[KILN_MMA_WM] + 1.0 / c->v[KILN_MMA_WN];
-    const double products = area * step / rate;
-    const double shared = area * edge * step * (double)elem_bytes(w) / 128;
-    const int64_t by_local = (int64_t)(caps->local_bytes / local_bytes(c, w));
+    const double row = step * (double)elem_bytes(w), filled = (c->v[KILN_MMA_TM] + c->v[KILN_MMA_TN]) * row;
+    const double read = area * (1.0 / c->v[KILN_MMA_WM] + 1.0 / c->v[KILN_MMA_WN]) * row;
+    const double work = fmax(area * step / rate, fmax((read + filled) / 128, filled / 40));
+    const uint64_t of_unit = caps->unit_local_bytes ? caps->unit_local_bytes : caps->local_bytes;
+    const int64_t by_local = (int64_t)(of_unit / (local_bytes(c, w) + RESERVED_BYTES));
     const int64_t by_registers = SM_REGISTERS / (registers(c, w) * items(c));
-    const int64_t resident = by_local < by_registers ? by_local : by_registers;
+    const int64_t fits = by_local < by_registers ? by_local : by_registers, resident = fits ? fits : 1;
     const int64_t units = caps->units ? caps->units : 1, all = groups(c, w) * c->v[KILN_MMA_SPLIT];
     const int64_t rounds = divide_up(all, resident * units), together = divide_up(all, rounds * units);
     const double tiles = ceil((double)w->matrix.depth / step / c->v[KILN_MMA_SPLIT]);
-    const double tile = fmax((double)together * fmax(products, shared), latency / (c->v[KILN_MMA_STAGES] - 1));
+    const double tile = fmax((double)together * work, latency / (c->v[KILN_MMA_STAGES] - 1));
     const double parts = (double)(w->matrix.rows * w->matrix.channels) * 4 * 2 * c->v[KILN_MMA_SPLIT];
     return (double)rounds * (tiles * tile + ends) +
            (c->v[KILN_MMA_SPLIT] > 1 ? launch + parts / (32.0 * (double)units) : 0);

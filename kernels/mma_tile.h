@@ -108,15 +108,19 @@ template <int TILE, int COPY_BYTES> struct mma_share {
         ALL = TILE * OF_ROW,
         OF_ITEM = (ALL + MMA_ITEMS - 1) / MMA_ITEMS
     };
+    /* Where a step from copy to copy is whole rows, all are of the same part of a row, and if it is eight rows, in the
+     * same place but for their distance: said here, since the compiler does not find it. */
     static MMA_INLINE int number(int i) { return KILN_ITEM_X() + i * MMA_ITEMS; }
     static MMA_INLINE bool exists(int i) { return ALL % MMA_ITEMS == 0 || number(i) < ALL; }
     static MMA_INLINE int row(int i) { return number(i) / OF_ROW; }
+    static MMA_INLINE int piece(int i) { return number(MMA_ITEMS % OF_ROW == 0 ? 0 : i) % OF_ROW; }
     static MMA_INLINE int elem(int i) { /* of the row: the first that is copied */
-        return number(i) % OF_ROW * ELEMS;
+        return piece(i) * ELEMS;
     }
     static MMA_INLINE int to(int i) {
-        const int byte = number(i) % OF_ROW * BYTES;
-        return mma_swizzle(row(i), byte / 16) + byte % 16;
+        const int apart = MMA_ITEMS % (8 * OF_ROW) == 0 ? MMA_ITEMS / OF_ROW * MMA_ROW_BYTES : 0, like = apart ? 0 : i;
+        const int byte = piece(like) * BYTES;
+        return mma_swizzle(row(like), byte / 16) + byte % 16 + i * apart;
     }
 };
 

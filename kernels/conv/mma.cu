@@ -48,7 +48,8 @@ typedef floats<V> vector;
 struct input_tile {
     typedef mma_share<KP_TM, MMA_COPY_BYTES(KC_IC)> share;
     const KILN_STORED *input;
-    int pixel[share::OF_ITEM], y[share::OF_ITEM], x[share::OF_ITEM];
+    int pixel[share::OF_ITEM]; /* the first element of the point's pixel */
+    int y[share::OF_ITEM], x[share::OF_ITEM];
 
     MMA_INLINE input_tile(const KILN_STORED *input, int first, int points) : input(input) {
         KILN_UNROLL_ALL
@@ -56,7 +57,8 @@ struct input_tile {
             const int row = first + share::row(i), point = row < points ? row : points - 1;
             y[i] = point / KC_W % KC_H;
             x[i] = point % KC_W;
-            pixel[i] = (point / (KC_H * KC_W) * (KC_H + 2 * KC_IHALO) + y[i] + KC_IHALO) * PITCH + x[i] + KC_IHALO;
+            const int line = point / (KC_H * KC_W) * (KC_H + 2 * KC_IHALO) + y[i] + KC_IHALO;
+            pixel[i] = (line * PITCH + x[i] + KC_IHALO) * KC_IC;
         }
     }
     MMA_INLINE void copy(unsigned to, int k0) const {
@@ -64,12 +66,12 @@ struct input_tile {
         for (int i = 0; i < share::OF_ITEM; i++) {
             const int k = k0 + share::elem(i), tap = k / KC_IC;
             const int dy = tap / KC_KW - KC_KH / 2, dx = tap % KC_KW - KC_KW / 2;
+            const int from = (dy * PITCH + dx) * KC_IC + k % KC_IC;
             bool inside = K % KP_TK == 0 || k < K;
             if (LEAVES_INPUT)
                 inside = inside && (unsigned)(y[i] + dy) < KC_H && (unsigned)(x[i] + dx) < KC_W;
             if (share::exists(i))
-                mma_copy<share::BYTES>(to + share::to(i),
-                                       input + (inside ? (pixel[i] + dy * PITCH + dx) * KC_IC + k % KC_IC : 0), inside);
+                mma_copy<share::BYTES>(to + share::to(i), input + (inside ? pixel[i] + from : 0), inside);
         }
     }
 };

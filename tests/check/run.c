@@ -93,13 +93,14 @@ static bool guards_hold(run *r, const fenced *f, const char *name) {
 
 /* ---- inputs ---- */
 
-/* What the variant promises not to read becomes NaN: the halo for all but vec of conv, masked points for a family that
- * skips them. */
+/* What the variant promises not to read becomes NaN: the halo for all but vec and mma of conv, masked points for a
+ * family that skips them. */
 static void poison_unread(const run *r, const check_tensor *t, float *data) {
     const check_tensor *mask = check_find(r->data, "mask");
     const bool skips = r->candidate->oracle->skips_unread;
-    const bool reads_halo =
-        strcmp(r->candidate->oracle->family, "conv") == 0 && strcmp(r->candidate->variant->name, "vec") == 0;
+    const char *variant = r->candidate->variant->name;
+    const bool reads_halo = strcmp(r->candidate->oracle->family, "conv") == 0 &&
+                            (strcmp(variant, "vec") == 0 || strcmp(variant, "mma") == 0);
     if (strcmp(t->operand.name, "input") != 0 || reads_halo)
         return;
     const int64_t *shape = t->operand.shape, halo = t->operand.halo;
