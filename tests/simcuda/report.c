@@ -75,6 +75,23 @@ bool sim__fault_launch(sim_exec *x, const char *format, ...) {
     return false;
 }
 
+sim_step sim__fault_missing(sim_exec *x, const sim_instr *in, uint32_t mask) {
+    const sim_warp_state *w = x->warp;
+    char thread[64] = "", line[320] = "";
+    for (uint32_t i = 0; i < SIM_WARP; i++) {
+        if (!((w->all & ~mask) >> i & 1))
+            continue;
+        const bool left = !(w->live >> i & 1);
+        const sim_instr *at = &x->module->code[w->lane_pc[i]];
+        if (!left)
+            sim__line_name(x->module, at, line, sizeof line);
+        sim__thread_name(x, w->index * SIM_WARP + i, thread, sizeof thread);
+        return sim__fault(x, in, SIM_FAULT_BARRIER, mask, "%d lanes of the warp came to it, %s %s%s",
+                          __builtin_popcount(mask), thread, left ? "has left the kernel" : "is at ", line);
+    }
+    return sim__fault(x, in, SIM_FAULT_BARRIER, mask, "lanes of the warp wait for others that never come");
+}
+
 bool sim__barrier_stuck(sim_exec *x) {
     const sim_block_state *b = x->block;
     const sim_warp_state *first = NULL, *other = NULL;

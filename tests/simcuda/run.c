@@ -127,7 +127,11 @@ static sim_step nobody_ready(sim_exec *x) {
     const sim_warp_state *w = x->warp;
     if (w->live == 0)
         return SIM_STEP_YIELD;
-    return sim__fault(x, w->waits_at, SIM_FAULT_BARRIER, w->parked, "lanes of a warp wait for lanes that never come");
+    const uint32_t pc = w->lane_pc[__builtin_ctz(w->parked)];
+    uint32_t here = 0;
+    for (int i = 0; i < SIM_WARP; i++)
+        here |= (uint32_t)((w->parked >> i & 1) && w->lane_pc[i] == pc) << i;
+    return sim__fault_missing(x, &x->module->code[pc], here);
 }
 
 /* One turn of a warp. */

@@ -6,12 +6,15 @@
 
 /* ---- report.c ---- */
 bool sim__fault_launch(sim_exec *x, const char *format, ...) __attribute__((format(printf, 2, 3))); /* always false */
+/* Some lanes of a warp are at a barrier, or something else for all, and others never come. */
+sim_step sim__fault_missing(sim_exec *x, const sim_instr *in, uint32_t mask);
 /* No warp of the block can go on: says who waits where, always false. */
 bool sim__barrier_stuck(sim_exec *x);
 
 /* ---- step_barrier.c ---- */
-/* The lanes of `mask` wait for those that their `members` name; NEXT: all are here. */
+/* The lanes of `mask` wait for those that their `members` name, or for the whole warp. NEXT: all are here. */
 sim_step sim__warp_sync(sim_exec *x, const sim_instr *in, uint32_t mask, sim_operand members);
+sim_step sim__whole_warp(sim_exec *x, const sim_instr *in, uint32_t mask);
 
 /* ---- step_float.c ---- */
 void sim__flush(float *to, const float *from); /* subnormals of 32 lanes to zero */

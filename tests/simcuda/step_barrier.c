@@ -1,6 +1,59 @@
-/* Barriers of a block. A warp arrives as a whole: lanes that took another way, or have left, would be missing. */
+/* Barriers. At those of a block a warp arrives as a whole. */
 #include "run.h"
 #include "steps.h"
+
+/* ---- lanes of a warp that wait for each other ---- */
+
+/* The lanes of `mask` stay until all live ones of `needed` are at the same instruction. Lanes that took different ways
+ * need not meet before: nothing says where the compiler put the ways. */
+static sim_step gather(sim_exec *x, const sim_instr *in, uint32_t mask, uint32_t needed) {
+    sim_warp_state *w = x->warp;
+    uint32_t here = mask;
+    (void)in;
+    for (int i = 0; i < SIM_WARP; i++)
+        if ((w->parked >> i & 1) && w->lane_pc[i] == w->pc)
+            here |= 1u << i;
+    const bool missing = needed & w->live & ~here;
+    if (!missing && here == mask) {
+        sim_race_warp_sync(x->block->race, w->index, mask);
+        return SIM_STEP_NEXT;
+    }
+    for (int i = 0; i < SIM_WARP; i++)
+        if (w->mask >> i & 1)
+            w->lane_pc[i] = mask >> i & 1 ? w->pc : w->pc + 1;
+    if (missing)
+        w->parked |= mask;
+    else
+        w->parked &= ~here; /* the last has come: once more, together */
+    return SIM_STEP_JUMP;
+}
+
+sim_step sim__warp_sync(sim_exec *x, const sim_instr *in, uint32_t mask, sim_operand operand) {
+    const uint32_t *members = sim__at(x, operand);
+    uint32_t named = 0;
+    for (int i = 0; i < SIM_WARP; i++) {
+        if (!(mask >> i & 1))
+            continue;
+        if (!(members[i] >> i & 1))
+            return sim__fault(x, in, SIM_FAULT_ILLEGAL, 1u << i, "lane %d is not in the mask 0x%x it gives", i,
+                              members[i]);
+        named |= members[i];
+    }
+    return gather(x, in, mask, named);
+}
+
+sim_step sim__whole_warp(sim_exec *x, const sim_instr *in, uint32_t mask) {
+    sim_warp_state *w = x->warp;
+    if (w->live != w->all)
+        return sim__fault_missing(x, in, mask);
+    return gather(x, in, mask, w->all);
+}
+
+sim_step sim__step_warp_barrier(sim_exec *x, const sim_instr *in, uint32_t mask) {
+    return sim__warp_sync(x, in, mask, in->a);
+}
+
+/* ---- warps of a block ---- */
 
 static uint32_t lane_value(const sim_exec *x, sim_operand operand, uint32_t mask) {
     return ((const uint32_t *)sim__at(x, operand))[__builtin_ctz(mask)];
@@ -35,15 +88,8 @@ static void release(sim_exec *x, uint32_t id) {
 
 static sim_step check_arrival(sim_exec *x, const sim_instr *in, uint32_t mask, uint32_t id, uint32_t expected) {
     const sim_warp_state *w = x->warp;
-    const uint32_t elsewhere = w->live & ~mask, gone = w->all & ~w->live;
     if (id >= SIM_BARRIERS)
         return sim__fault(x, in, SIM_FAULT_ILLEGAL, mask, "barrier %u of %d", id, SIM_BARRIERS);
-    if (elsewhere || gone) {
-        char missing[64];
-        sim__thread_name(x, w->index * SIM_WARP + (uint32_t)__builtin_ctz(elsewhere | gone), missing, sizeof missing);
-        return sim__fault(x, in, SIM_FAULT_BARRIER, mask, "%d lanes of the warp came to barrier %u, %s %s",
-                          __builtin_popcount(mask), id, missing, gone ? "has left the kernel" : "took another way");
-    }
     const sim_barrier_state *bar = &x->block->barriers[id];
     if (expected == 0 || expected % SIM_WARP)
         return sim__fault(x, in, SIM_FAULT_ILLEGAL, mask, "barrier %u for %u threads, no multiple of a warp", id,
@@ -59,6 +105,9 @@ static sim_step check_arrival(sim_exec *x, const sim_instr *in, uint32_t mask, u
 sim_step sim__step_barrier(sim_exec *x, const sim_instr *in, uint32_t mask) {
     sim_warp_state *w = x->warp;
     sim_block_state *b = x->block;
+    const sim_step step = sim__whole_warp(x, in, mask);
+    if (step != SIM_STEP_NEXT)
+        return step;
     const uint32_t id = lane_value(x, in->a, mask);
     const uint32_t expected = in->target ? lane_value(x, in->b, mask) : b->n_warps * SIM_WARP;
     if (check_arrival(x, in, mask, id, expected) == SIM_STEP_FAULT)
@@ -85,48 +134,4 @@ sim_step sim__step_barrier(sim_exec *x, const sim_instr *in, uint32_t mask) {
         if (mask >> i & 1)
             w->lane_pc[i] = w->pc + 1;
     return SIM_STEP_YIELD;
-}
-
-/* ---- lanes of a warp that name each other ---- */
-
-/* Live lanes that some lane of `lanes` names and that are not among them. */
-static uint32_t missing_lanes(const sim_warp_state *w, uint32_t lanes, const uint32_t *members) {
-    uint32_t named = 0;
-    for (int i = 0; i < SIM_WARP; i++)
-        if (lanes >> i & 1)
-            named |= members[i];
-    return named & w->live & ~lanes;
-}
-
-sim_step sim__warp_sync(sim_exec *x, const sim_instr *in, uint32_t mask, sim_operand operand) {
-    sim_warp_state *w = x->warp;
-    const uint32_t *members = sim__at(x, operand);
-    uint32_t here = mask;
-    for (int i = 0; i < SIM_WARP; i++)
-        if ((mask >> i & 1) && !(members[i] >> i & 1))
-            return sim__fault(x, in, SIM_FAULT_ILLEGAL, 1u << i, "lane %d is not in the mask 0x%x it gives", i,
-                              members[i]);
-    for (int i = 0; i < SIM_WARP; i++)
-        if ((w->parked >> i & 1) && w->lane_pc[i] == w->pc)
-            here |= 1u << i;
-    const uint32_t missing = missing_lanes(w, here, members);
-    if (!missing && here == mask) {
-        sim_race_warp_sync(x->block->race, w->index, mask);
-        return SIM_STEP_NEXT;
-    }
-    /* Wait here, or, with the last to come, run it once more together. */
-    for (int i = 0; i < SIM_WARP; i++)
-        if (w->mask >> i & 1)
-            w->lane_pc[i] = mask >> i & 1 ? w->pc : w->pc + 1;
-    if (missing) {
-        w->parked |= mask;
-        w->waits_at = in;
-    } else {
-        w->parked &= ~here;
-    }
-    return SIM_STEP_JUMP;
-}
-
-sim_step sim__step_warp_barrier(sim_exec *x, const sim_instr *in, uint32_t mask) {
-    return sim__warp_sync(x, in, mask, in->a);
 }

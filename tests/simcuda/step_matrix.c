@@ -3,18 +3,11 @@
 #include "steps.h"
 #include <string.h>
 
-static sim_step whole_warp(sim_exec *x, const sim_instr *in, uint32_t mask) {
-    if (mask != UINT32_MAX)
-        return sim__fault(x, in, SIM_FAULT_ILLEGAL, ~mask, "only %d lanes of the warp came to it",
-                          __builtin_popcount(mask));
-    sim_race_warp_sync(x->block->race, x->warp->index, mask);
-    return SIM_STEP_NEXT;
-}
-
 sim_step sim__step_mma(sim_exec *x, const sim_instr *in, uint32_t mask) {
     const sim_mma_operands *m = in->more;
-    if (whole_warp(x, in, mask) == SIM_STEP_FAULT)
-        return SIM_STEP_FAULT;
+    const sim_step step = sim__whole_warp(x, in, mask);
+    if (step != SIM_STEP_NEXT)
+        return step;
     uint32_t *d[4];
     const uint32_t *a[4], *b[4], *c[4];
     for (int i = 0; i < m->count.d; i++)
@@ -36,11 +29,12 @@ sim_step sim__step_ldmatrix(sim_exec *x, const sim_instr *in, uint32_t mask) {
     sim_access rows = *a;
     sim_places at;
     uint32_t row[SIM_WARP][4] = {{0}}, *d[4];
-    if (whole_warp(x, in, mask) == SIM_STEP_FAULT)
-        return SIM_STEP_FAULT;
+    sim_step step = sim__whole_warp(x, in, mask);
+    if (step != SIM_STEP_NEXT)
+        return step;
     rows.vector = 1;
     const uint32_t giving = a->vector == 4 ? UINT32_MAX : (1u << 8 * a->vector) - 1;
-    const sim_step step = sim__places(x, in, &rows, SIM_USE_LOAD, giving, &at, &mask);
+    step = sim__places(x, in, &rows, SIM_USE_LOAD, giving, &at, &mask);
     if (step != SIM_STEP_NEXT)
         return step;
     if (mask || at.space != SIM_SPACE_SHARED)
@@ -55,8 +49,9 @@ sim_step sim__step_ldmatrix(sim_exec *x, const sim_instr *in, uint32_t mask) {
 }
 
 sim_step sim__step_movmatrix(sim_exec *x, const sim_instr *in, uint32_t mask) {
-    if (whole_warp(x, in, mask) == SIM_STEP_FAULT)
-        return SIM_STEP_FAULT;
+    const sim_step step = sim__whole_warp(x, in, mask);
+    if (step != SIM_STEP_NEXT)
+        return step;
     uint32_t source[SIM_WARP];
     memcpy(source, sim__at(x, in->a), sizeof source);
     sim_movmatrix(sim__at(x, in->d), source);
