@@ -74,7 +74,7 @@ static bool decode_load(sim_parse *p, sim_instr *in, sim_args *args) {
     if (!a)
         return sim__parse_fail(p, "operands of ld");
     in->step = sim__step_load;
-    in->more = a;
+    in->more = in->access = a;
     return access_registers(p, a, &args->arg[0]);
 }
 

@@ -84,6 +84,7 @@ const sim_lane_op *sim__lane_find(const char *name); /* NULL: no such operation 
 
 typedef struct sim_exec sim_exec;
 typedef struct sim_instr sim_instr;
+typedef struct sim_access sim_access;
 
 typedef enum sim_step {
     SIM_STEP_NEXT,  /* go on behind it */
@@ -115,8 +116,9 @@ struct sim_instr {
     uint8_t sub; /* which of a step's forms */
     uint16_t file;
     uint32_t line, ptx_line;
-    uint32_t target;  /* branches and calls */
-    const void *more; /* what else a step needs, owned by the module */
+    uint32_t target;    /* branches and calls */
+    const void *more;   /* what else a step needs, owned by the module */
+    sim_access *access; /* loads: the same, while the function is parsed */
 };
 
 typedef enum sim_space {
@@ -128,15 +130,16 @@ typedef enum sim_space {
 } sim_space;
 
 /* ld, st, atom, red, ldmatrix: `more` */
-typedef struct sim_access {
+struct sim_access {
     sim_operand address; /* SIM_NO_OPERAND: `offset` alone */
     int64_t offset;
     uint8_t address_bytes; /* 4 or 8 */
     uint8_t space, size, vector, register_bytes;
     bool is_signed;
+    bool has_holes;     /* a vector of which not all is wanted */
     char type[8];       /* "f32" */
     sim_operand reg[4]; /* loaded, stored; atom: d, b, c */
-} sim_access;
+};
 
 /* A list of operands with their widths in bytes (0: predicate): packing moves, calls, mma. */
 typedef struct sim_list {

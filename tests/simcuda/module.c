@@ -351,6 +351,7 @@ sim_module *sim_module_load(sim_device *device, const char *ptx, char *log, size
         free(p->jumps);
         free(p->tables);
         free(p->module_shared.shared);
+        free(p->mentions);
     } else if (log && log_bytes) {
         snprintf(log, log_bytes, "no host memory");
     }

@@ -111,6 +111,7 @@ static bool word(sim_parse *p, sim_arg *arg) {
     arg->kind = SIM_ARG_REGISTER;
     arg->width = s->width;
     arg->reg = s->first + index * (s->width ? SIM_WARP * s->width / 4u : 1u);
+    sim__parse_mention(p, arg->reg);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* Functions: registers, variables, scopes, labels and statements. */
 #include "parse.h"
+#include "steps.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -493,6 +494,39 @@ static bool resolve_jumps(sim_parse *p) {
     return true;
 }
 
+/* ---- what nobody reads ---- */
+
+/* The compiler loads four values at once where three are wanted. The fourth may be anything: whether it was written, or
+ * is being written, is not to be looked at. Such a register is named only once, where it is loaded. */
+
+void sim__parse_mention(sim_parse *p, sim_operand reg) {
+    const uint32_t at = (reg & 0x3fffffff) / 16;
+    if (at >= p->n_mentions) {
+        const uint32_t n = 2 * at + 1024;
+        uint16_t *more = realloc(p->mentions, n * sizeof *more);
+        if (!more)
+            return; /* only less is known */
+        memset(more + p->n_mentions, 0, (n - p->n_mentions) * sizeof *more);
+        p->mentions = more;
+        p->n_mentions = n;
+    }
+    if (p->mentions[at] < UINT16_MAX)
+        p->mentions[at]++;
+}
+
+static void drop_unread(sim_parse *p, uint32_t first) {
+    for (uint32_t i = first; i < p->module->n_code; i++) {
+        const sim_instr *in = &p->module->code[i];
+        sim_access *a = in->step == sim__step_load ? in->access : NULL;
+        for (unsigned e = 0; a && e < a->vector; e++) {
+            if (a->reg[e] == SIM_NO_OPERAND || p->mentions[(a->reg[e] & 0x3fffffff) / 16] > 1)
+                continue;
+            a->reg[e] = SIM_NO_OPERAND;
+            a->has_holes = true;
+        }
+    }
+}
+
 /* ---- bodies ---- */
 
 static bool open_scope(sim_parse *p) {
@@ -535,8 +569,12 @@ bool sim__parse_body(sim_parse *p) {
     p->n_scopes = p->n_labels = p->n_jumps = p->n_tables = 0;
     p->loc_file = 0;
     p->loc_line = 0;
+    if (p->mentions)
+        memset(p->mentions, 0, p->n_mentions * sizeof *p->mentions);
+    const uint32_t first = p->module->n_code;
     if (!expect(p, '{') || !parse_scope(p) || !resolve_jumps(p))
         return false;
+    drop_unread(p, first);
     if (p->module->n_code == 0)
         return sim__parse_fail(p, "a function without instructions");
     return true;

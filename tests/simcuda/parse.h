@@ -78,7 +78,9 @@ typedef struct sim_parse {
 
     sim_kernel *kernel;       /* inside an entry */
     sim_kernel module_shared; /* the shared variables outside of functions: every kernel begins with them */
-    uint32_t local_bytes;     /* where the next local variable begins */
+    uint16_t *mentions;       /* how often the function at hand names a register: at its place / 64 */
+    uint32_t n_mentions;
+    uint32_t local_bytes; /* where the next local variable begins */
     uint16_t loc_file;
     uint32_t loc_line;
 
@@ -105,6 +107,7 @@ bool sim__grow(sim_parse *p, void *array, uint32_t *max, uint32_t n, size_t elem
 /* "f32" -> 4, false: no type. A predicate has 0. */
 bool sim__type_bytes(const char *type, size_t length, uint32_t *bytes);
 bool sim__parse_shared(sim_parse *p, bool is_extern); /* from .shared to ';', for the kernel or the whole module */
+void sim__parse_mention(sim_parse *p, sim_operand reg);
 bool sim__parse_inherit_shared(sim_parse *p);
 /* A variable from its state space to behind its size, its place still to be chosen. NULL: failed. */
 sim_symbol *sim__parse_declared(sim_parse *p, unsigned *element_bytes);

@@ -61,8 +61,7 @@ static void store_words(const sim_access *a, const sim_places *at, unsigned elem
 
 /* ---- steps ---- */
 
-sim_step sim__step_load(sim_exec *x, const sim_instr *in, uint32_t mask) {
-    const sim_access *a = in->more;
+static sim_step load(sim_exec *x, const sim_instr *in, const sim_access *a, uint32_t mask) {
     sim_places at;
     do {
         const sim_step step = sim__places(x, in, a, SIM_USE_LOAD, mask, &at, &mask);
@@ -79,6 +78,33 @@ sim_step sim__step_load(sim_exec *x, const sim_instr *in, uint32_t mask) {
         }
     } while (mask);
     return SIM_STEP_NEXT;
+}
+
+/* A vector with holes: its parts by themselves, counted as the one access that it is. */
+static sim_step load_parts(sim_exec *x, const sim_instr *in, const sim_access *a, uint32_t mask) {
+    uint64_t counts[SIM_COUNTS];
+    bool counted = false;
+    for (unsigned e = 0; e < a->vector; e++) {
+        if (a->reg[e] == SIM_NO_OPERAND)
+            continue;
+        sim_access part = *a;
+        part.vector = 1;
+        part.offset += e * a->size;
+        part.reg[0] = a->reg[e];
+        const sim_step step = load(x, in, &part, mask);
+        if (step != SIM_STEP_NEXT)
+            return step;
+        if (counted)
+            memcpy(x->counts, counts, sizeof counts);
+        memcpy(counts, x->counts, sizeof counts);
+        counted = true;
+    }
+    return SIM_STEP_NEXT;
+}
+
+sim_step sim__step_load(sim_exec *x, const sim_instr *in, uint32_t mask) {
+    const sim_access *a = in->more;
+    return a->has_holes ? load_parts(x, in, a, mask) : load(x, in, a, mask);
 }
 
 sim_step sim__step_store(sim_exec *x, const sim_instr *in, uint32_t mask) {
