@@ -56,40 +56,6 @@ static void split_generic(sim_places *out) {
             out->address[i] &= SIM_WINDOW_BYTES - 1;
 }
 
-/* Lowest and highest address and the pattern; what bits any address has below the access's size. */
-static uint64_t survey(sim_places *out) {
-    uint64_t differs = 0, row = 0, bits = 0, low, high;
-    if (out->mask == UINT32_MAX) {
-        const uint64_t first = out->address[0];
-        low = high = first;
-        for (uint32_t i = 0; i < SIM_WARP; i++) {
-            const uint64_t at = out->address[i];
-            differs |= at ^ first;
-            row |= at ^ (first + (uint64_t)i * out->bytes);
-            bits |= at;
-            low = at < low ? at : low;
-            high = at > high ? at : high;
-        }
-    } else {
-        const uint64_t first = out->address[__builtin_ctz(out->mask)];
-        low = high = first;
-        row = 1;
-        for (uint32_t i = 0; i < SIM_WARP; i++) {
-            if (!(out->mask >> i & 1))
-                continue;
-            const uint64_t at = out->address[i];
-            differs |= at ^ first;
-            bits |= at;
-            low = at < low ? at : low;
-            high = at > high ? at : high;
-        }
-    }
-    out->pattern = !differs ? SIM_PATTERN_ONE : !row ? SIM_PATTERN_ROW : SIM_PATTERN_ANY;
-    out->low = low;
-    out->high = high;
-    return bits & (out->bytes - 1);
-}
-
 /* ---- faults ---- */
 
 static const char *use_text(sim_use use) {
@@ -149,11 +115,11 @@ static sim_step fault_first(sim_exec *x, const sim_instr *in, const sim_places *
 /* ---- initialised? ---- */
 
 static sim_step check_written(sim_exec *x, const sim_instr *in, const sim_places *at, sim_use use) {
-    if (at->pattern != SIM_PATTERN_ANY) {
-        const size_t bytes = at->pattern == SIM_PATTERN_ONE ? at->bytes : (size_t)at->bytes * SIM_WARP;
-        if (sim__all_written(at->shadow + at->low, bytes))
-            return SIM_STEP_NEXT;
-    }
+    bool all = true;
+    for (uint32_t i = 0; i < at->shape->n_runs; i++)
+        all &= sim__all_written(at->shadow + at->low + at->shape->run[i].begin, at->shape->run[i].bytes);
+    if (all)
+        return SIM_STEP_NEXT;
     for (int i = 0; i < SIM_WARP; i++) {
         const uint8_t *shadow = at->shadow + at->address[i];
         if (!(at->mask >> i & 1) || sim__all_written(shadow, at->bytes))
@@ -165,35 +131,11 @@ static sim_step check_written(sim_exec *x, const sim_instr *in, const sim_places
 }
 
 static void mark_written(const sim_places *at) {
-    if (at->pattern != SIM_PATTERN_ANY) {
-        memset(at->shadow + at->low, SIM_SHADOW_WRITTEN,
-               at->pattern == SIM_PATTERN_ONE ? at->bytes : at->bytes * SIM_WARP);
-        return;
-    }
-    for (int i = 0; i < SIM_WARP; i++)
-        if (at->mask >> i & 1)
-            memset(at->shadow + at->address[i], SIM_SHADOW_WRITTEN, at->bytes);
+    for (uint32_t i = 0; i < at->shape->n_runs; i++)
+        memset(at->shadow + at->low + at->shape->run[i].begin, SIM_SHADOW_WRITTEN, at->shape->run[i].bytes);
 }
 
 /* ---- global memory ---- */
-
-static uint32_t count_sectors(const sim_places *at) {
-    if (at->pattern != SIM_PATTERN_ANY)
-        return (uint32_t)((at->high + at->bytes - 1) / 32 - at->low / 32 + 1);
-    uint64_t seen[SIM_WARP];
-    uint32_t n = 0;
-    for (int i = 0; i < SIM_WARP; i++) {
-        if (!(at->mask >> i & 1))
-            continue;
-        const uint64_t sector = at->address[i] / 32;
-        uint32_t j = n;
-        while (j > 0 && seen[j - 1] != sector)
-            j--;
-        if (j == 0)
-            seen[n++] = sector;
-    }
-    return n;
-}
 
 /* Lanes in the first one's allocation. */
 static sim_step place_global(sim_exec *x, const sim_instr *in, sim_use use, sim_places *at) {
@@ -208,51 +150,16 @@ static sim_step place_global(sim_exec *x, const sim_instr *in, sim_use use, sim_
         for (int i = 0; i < SIM_WARP; i++)
             if (at->address[i] < a->begin || at->address[i] + at->bytes > end)
                 at->mask &= ~(1u << i);
-        survey(at);
+        sim__shape(x, in, at);
     }
     at->host = a->host - a->begin;
     at->shadow = a->shadow - a->begin;
     x->counts[SIM_COUNT_global_requests]++;
-    x->counts[SIM_COUNT_global_sectors] += count_sectors(at);
+    x->counts[SIM_COUNT_global_sectors] += at->shape->cost;
     return SIM_STEP_NEXT;
 }
 
 /* ---- shared memory ---- */
-
-/* How often the banks are needed for one phase: the most different words any bank is asked for. */
-static uint32_t phase_passes(const sim_places *at, uint32_t from, uint32_t to) {
-    uint32_t word[32][SIM_WARP], n[32] = {0}, most = 0;
-    for (uint32_t i = from; i < to; i++) {
-        if (!(at->mask >> i & 1))
-            continue;
-        const uint32_t end = ((uint32_t)at->address[i] + at->bytes + 3) / 4;
-        for (uint32_t w = (uint32_t)at->address[i] / 4; w < end; w++) {
-            const uint32_t bank = w % 32;
-            uint32_t j = 0;
-            while (j < n[bank] && word[bank][j] != w)
-                j++;
-            if (j < n[bank])
-                continue;
-            word[bank][n[bank]++] = w;
-            if (most < n[bank])
-                most = n[bank];
-        }
-    }
-    return most;
-}
-
-/* 8 bytes a lane go in two halves of the warp, 16 in four quarters. */
-static uint32_t count_passes(const sim_places *at) {
-    if (at->pattern == SIM_PATTERN_ONE)
-        return 1;
-    const uint32_t phases = at->bytes <= 4 ? 1 : at->bytes / 4;
-    if (at->pattern == SIM_PATTERN_ROW)
-        return phases;
-    uint32_t passes = 0;
-    for (uint32_t i = 0; i < phases; i++)
-        passes += phase_passes(at, i * SIM_WARP / phases, (i + 1) * SIM_WARP / phases);
-    return passes;
-}
 
 static sim_step note_race(sim_exec *x, const sim_instr *in, const sim_places *at, sim_race_kind kind) {
     uint32_t address[SIM_WARP];
@@ -278,18 +185,24 @@ static sim_step note_race(sim_exec *x, const sim_instr *in, const sim_places *at
                       thread, verbs[c.other_kind], line, what);
 }
 
+static bool touches_gap(const sim_places *at) {
+    for (uint32_t i = 0; i < at->shape->n_runs; i++)
+        if (memchr(at->shadow + at->low + at->shape->run[i].begin, SIM_SHADOW_GAP, at->shape->run[i].bytes))
+            return true;
+    return false;
+}
+
 static sim_step place_shared(sim_exec *x, const sim_instr *in, sim_use use, sim_places *at) {
     if (at->high + at->bytes > x->shared_bytes)
         return fault_first(x, in, at, use, SIM_FAULT_OUT_OF_BOUNDS, x->shared_bytes);
     at->host = x->block->shared;
     at->shadow = x->block->shared_shadow;
-    if (use == SIM_USE_STORE || use == SIM_USE_FILL)
+    if ((use == SIM_USE_STORE || use == SIM_USE_FILL) && touches_gap(at))
         for (int i = 0; i < SIM_WARP; i++)
-            if ((at->mask >> i & 1) && (at->shadow[at->address[i]] == SIM_SHADOW_GAP ||
-                                        at->shadow[at->address[i] + at->bytes - 1] == SIM_SHADOW_GAP))
+            if ((at->mask >> i & 1) && memchr(at->shadow + at->address[i], SIM_SHADOW_GAP, at->bytes))
                 return fault_at(x, in, at, use, SIM_FAULT_OUT_OF_BOUNDS, i);
     x->counts[SIM_COUNT_shared_requests]++;
-    x->counts[SIM_COUNT_shared_passes] += count_passes(at);
+    x->counts[SIM_COUNT_shared_passes] += at->shape->cost;
     static const sim_race_kind kinds[] = {[SIM_USE_LOAD] = SIM_RACE_READ,
                                           [SIM_USE_STORE] = SIM_RACE_WRITE,
                                           [SIM_USE_ATOMIC] = SIM_RACE_ATOMIC,
@@ -311,7 +224,7 @@ static sim_step place_local(sim_exec *x, const sim_instr *in, sim_use use, sim_p
             return fault_at(x, in, at, use, SIM_FAULT_OUT_OF_BOUNDS, (int)i);
         at->address[i] = (uint64_t)i * (own + functions) + inside + (in_function ? own : 0);
     }
-    at->pattern = SIM_PATTERN_ANY;
+    at->pattern = SIM_PATTERN_ANY; /* a thread's memory is in one piece */
     at->host = x->warp->local;
     at->shadow = NULL;
     x->counts[SIM_COUNT_local_requests]++;
@@ -342,7 +255,7 @@ sim_step sim__places(sim_exec *x, const sim_instr *in, const sim_access *a, sim_
     fill_addresses(x, a, at->address);
     if (at->space == SIM_SPACE_GENERIC)
         split_generic(at);
-    if (survey(at))
+    if (!sim__shape(x, in, at))
         return fault_first(x, in, at, use, SIM_FAULT_MISALIGNED, 0);
     sim_step step = at->space == SIM_SPACE_GLOBAL   ? place_global(x, in, use, at)
                     : at->space == SIM_SPACE_SHARED ? place_shared(x, in, use, at)

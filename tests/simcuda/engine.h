@@ -367,6 +367,7 @@ struct sim_exec {
     sim_warp_state *warp;
     uint32_t shared_bytes;      /* with gaps and the dynamic part */
     const sim_allocation *last; /* what global memory was last found in */
+    struct sim_shape **shapes;  /* of each instruction; NULL: none yet */
     uint64_t left;              /* warp instructions until it is called endless */
     uint64_t instructions;
     uint64_t counts[SIM_COUNTS]; /* counts[0] is of nobody: what has no kind of its own */

@@ -113,7 +113,7 @@ static sim_step run_one(sim_exec *x, const sim_instr *in) {
     }
     if (mask == 0)
         return SIM_STEP_NEXT;
-    const uint64_t n = (uint64_t)__builtin_popcount(mask);
+    const uint64_t n = mask == UINT32_MAX ? SIM_WARP : (uint64_t)__builtin_popcount(mask);
     x->instructions += n;
     x->counts[in->kind] += n;
     if (in->step)
@@ -360,11 +360,15 @@ bool sim_run(sim_device *device, const sim_launch *launch, sim_meter *meter, sim
     x.left = launch->max_instructions ? launch->max_instructions : endless;
     const uint64_t blocks = (uint64_t)launch->grid[0] * launch->grid[1] * launch->grid[2];
     bool ok = check_launch(&x);
+    x.shapes = calloc(x.module->n_code, sizeof(struct sim_shape *));
+    if (ok && !x.shapes)
+        ok = sim__fault_launch(&x, "no host memory");
     if (ok) {
         x.shared_bytes = shared_size(&x);
         ok = launch->cooperative ? run_cooperative(&x, blocks) : run_blocks(&x, blocks);
     }
     x.counts[SIM_COUNT_instructions] = x.instructions;
+    sim__shapes_free(&x);
     sim__meter_fill(&x, blocks, meter);
     return ok;
 }

@@ -23,13 +23,32 @@ int sim__host_rounding(sim_round round);
 /* ---- meter.c ---- */
 void sim__meter_fill(const sim_exec *x, uint64_t blocks, sim_meter *meter);
 
-/* ---- access.c: where a warp's lanes go ---- */
+/* ---- shape.c: how the places of an access lie to each other ---- */
 
 typedef enum sim_pattern {
     SIM_PATTERN_ANY,
     SIM_PATTERN_ROW, /* all 32 lanes, each behind the one before */
     SIM_PATTERN_ONE, /* all active lanes at one place */
 } sim_pattern;
+
+/* In a loop an instruction's addresses move, but their distances from each other seldom change: each keeps the last
+ * shape it had and what follows from it. */
+typedef struct sim_shape {
+    uint32_t mask, space;
+    uint32_t phase;              /* of the first active lane's address: where it is in a sector */
+    uint64_t distance[SIM_WARP]; /* from it; what inactive lanes have does not matter */
+    uint64_t watch[SIM_WARP];    /* all ones for active lanes */
+    uint64_t below;              /* the lowest address is that much below the first */
+    uint64_t span;               /* and the highest that much above the lowest */
+    sim_pattern pattern;
+    uint32_t cost;   /* sectors of global memory, passes of shared */
+    uint32_t n_runs; /* what is touched, in pieces without holes, from the lowest address on */
+    struct {
+        uint64_t begin, bytes;
+    } run[SIM_WARP];
+} sim_shape;
+
+/* ---- access.c: where a warp's lanes go ---- */
 
 /* Where the active lanes of one access go, in one space. */
 typedef struct sim_places {
@@ -38,8 +57,13 @@ typedef struct sim_places {
     uint64_t address[SIM_WARP]; /* in their space: local and shared ones are offsets */
     uint64_t low, high;         /* of active lanes */
     sim_pattern pattern;
+    const sim_shape *shape;
     uint8_t *host, *shadow; /* of address 0: add the address. shadow NULL: not watched */
 } sim_places;
+
+/* Fills low, high, pattern and shape. false: some address is not a multiple of `bytes`, or no host memory. */
+bool sim__shape(sim_exec *x, const sim_instr *in, sim_places *at);
+void sim__shapes_free(sim_exec *x);
 
 /* COPY: the source of an async copy, which takes marks along; FILL: its destination, written later */
 typedef enum sim_use { SIM_USE_LOAD, SIM_USE_STORE, SIM_USE_ATOMIC, SIM_USE_COPY, SIM_USE_FILL } sim_use;
