@@ -32,7 +32,7 @@ typedef struct command {
 /* One file each, cmd_*.c; main.c has the table. */
 extern const command command_devices, command_problems, command_explain, command_bench, command_net_check,
     command_net_bench, command_cache_ls, command_cache_verify, command_cache_prune, command_demo, command_tune,
-    command_compile, command_warm;
+    command_compile, command_warm, command_net_explain;
 
 /* ---- options ---- */
 
@@ -62,6 +62,9 @@ typedef struct option {
  * `max_arguments` is a usage error. Returns 0, or EXIT_USAGE after printing why. */
 int cli_options(const cli_state *cli, int argc, char **argv, const option *options, const char **arguments,
                 int min_arguments, int max_arguments);
+
+/* fastest (also for NULL), usual or none. Returns 0, or EXIT_USAGE after printing why. */
+int cli_halos(const cli_state *cli, const char *text, kiln_session_halos *out);
 
 /* ---- running ---- */
 

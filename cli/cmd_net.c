@@ -66,15 +66,18 @@ static double default_tolerance(kiln_type type) {
 
 static int run_check(cli_state *cli, int argc, char **argv) {
     kiln_session_options session = KILN_SESSION_OPTIONS_INIT;
-    const char *path = NULL, *golden = NULL;
+    const char *path = NULL, *golden = NULL, *halos = NULL;
     int64_t batch = 16;
     double tolerance = -1;
-    const option options[] = {
-        {"--golden", OPTION_TEXT, &golden, 0, 0},           {"--batch", OPTION_INT, &batch, 1, 65536},
-        {"--tolerance", OPTION_REAL, &tolerance, 0, 1e6},   {"--type", OPTION_TYPE, &session.type, 0, 0},
-        {"--variant", OPTION_TEXT, &session.variant, 0, 0}, {0}};
+    const option options[] = {{"--golden", OPTION_TEXT, &golden, 0, 0},
+                              {"--batch", OPTION_INT, &batch, 1, 65536},
+                              {"--tolerance", OPTION_REAL, &tolerance, 0, 1e6},
+                              {"--type", OPTION_TYPE, &session.type, 0, 0},
+                              {"--variant", OPTION_TEXT, &session.variant, 0, 0},
+                              {"--halos", OPTION_TEXT, &halos, 0, 0},
+                              {0}};
     int status = cli_options(cli, argc, argv, options, &path, 1, 1);
-    if (status)
+    if (status || (status = cli_halos(cli, halos, &session.halos)))
         return status;
     if (tolerance < 0)
         tolerance = default_tolerance(session.type);
@@ -192,12 +195,16 @@ static int bench(cli_state *cli, kiln_net *net, bench_request *r) {
 
 static int run_bench(cli_state *cli, int argc, char **argv) {
     bench_request r = {.batches = {{1}, 1}, .session = KILN_SESSION_OPTIONS_INIT};
-    const option options[] = {
-        {"--batch", OPTION_BATCHES, &r.batches, 0, 0},        {"--board", OPTION_INT, &r.board, 1, 1024},
-        {"--seconds", OPTION_REAL, &r.seconds, 0.001, 3600},  {"--type", OPTION_TYPE, &r.session.type, 0, 0},
-        {"--variant", OPTION_TEXT, &r.session.variant, 0, 0}, {0}};
+    const char *halos = NULL;
+    const option options[] = {{"--batch", OPTION_BATCHES, &r.batches, 0, 0},
+                              {"--board", OPTION_INT, &r.board, 1, 1024},
+                              {"--seconds", OPTION_REAL, &r.seconds, 0.001, 3600},
+                              {"--type", OPTION_TYPE, &r.session.type, 0, 0},
+                              {"--variant", OPTION_TEXT, &r.session.variant, 0, 0},
+                              {"--halos", OPTION_TEXT, &halos, 0, 0},
+                              {0}};
     int status = cli_options(cli, argc, argv, options, &r.path, 1, 1);
-    if (status)
+    if (status || (status = cli_halos(cli, halos, &r.session.halos)))
         return status;
     if (!batches_ascend(&r.batches))
         return cli_usage(cli, "--batch takes ascending sizes");
@@ -213,11 +220,12 @@ static int run_bench(cli_state *cli, int argc, char **argv) {
 
 const command command_net_check = {
     .name = "net check",
-    .usage = "net check NET --golden FILE [--batch N] [--tolerance T] [--type T] [--variant V]",
+    .usage = "net check NET --golden FILE [--batch N] [--tolerance T] [--halos H] [--type T] [--variant V]",
     .summary = "Run the positions of a golden file through a net and compare the outputs",
     .help = "  --golden FILE  safetensors file with inputs and expected outputs by the net's tensor names\n"
             "  --batch N      positions evaluated at once (default 16)\n"
             "  --tolerance T  largest allowed |difference| of every output (default 0.002; f16 0.15, bf16 1)\n"
+            "  --halos H      fastest (default): by what is on record; usual: where convolutions use them; none\n"
             "  --type T       what the net stores: f32 (default), f16 or bf16\n"
             "  --variant V    force a variant where it applies, e.g. ref\n"
             "The board is that of the golden file. The exit status is 0 only if every output is within the\n"
@@ -227,11 +235,12 @@ const command command_net_check = {
 };
 const command command_net_bench = {
     .name = "net bench",
-    .usage = "net bench NET [--batch 1,8,16] [--board N] [--seconds S] [--type T] [--variant V]",
+    .usage = "net bench NET [--batch 1,8,16] [--board N] [--seconds S] [--halos H] [--type T] [--variant V]",
     .summary = "Measure a net at each batch size, eager and by graph replay",
     .help = "  --batch LIST   ascending batch sizes (default 1); each gets a graph of its own\n"
             "  --board N      edge of the board (default: the net's)\n"
             "  --seconds S    of measuring for each batch size and mode (default 0.2)\n"
+            "  --halos H      fastest (default): by what is on record; usual: where convolutions use them; none\n"
             "  --type T       what the net stores: f32 (default), f16 or bf16\n"
             "  --variant V    force a variant where it applies, e.g. ref\n"
             "`first result` is the time from the start of the process to the first outputs on the host, of the\n"

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 static const command *const commands[] = {
-    &command_devices,   &command_problems,     &command_explain,     &command_bench, &command_net_check,
-    &command_net_bench, &command_tune,         &command_compile,     &command_warm,  &command_demo,
-    &command_cache_ls,  &command_cache_verify, &command_cache_prune,
+    &command_devices,   &command_problems,    &command_explain,      &command_bench,       &command_net_check,
+    &command_net_bench, &command_net_explain, &command_tune,         &command_compile,     &command_warm,
+    &command_demo,      &command_cache_ls,    &command_cache_verify, &command_cache_prune,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -50,6 +50,16 @@ static bool parse_type(const char *text, kiln_type *out) {
     return false;
 }
 
+int cli_halos(const cli_state *cli, const char *text, kiln_session_halos *out) {
+    static const char *const words[] = {"fastest", "usual", "none"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text ? text : words[0], words[i]) == 0) {
+            *out = (kiln_session_halos)i;
+            return 0;
+        }
+    return cli_usage(cli, "--halos takes fastest, usual or none, not '%s'", text);
+}
+
 bool batches_ascend(const batch_list *b) {
     for (size_t i = 1; i < b->n; i++)
         if (b->v[i] <= b->v[i - 1])

@@ -152,7 +152,7 @@ static kiln_status explain_ops(chooser *c, kiln_strbuf *why) {
 static kiln_status explain(chooser *c, const kiln_halo_choice *choice, kiln_strbuf *why) {
     const kiln_net *net = c->layout->net;
     if (choice->n_changed == 0) {
-        kiln__strbuf_addf(why, "the usual halos, around %zu tensors: %s\n", choice->n_tensors,
+        kiln__strbuf_addf(why, "the usual halos (tensors: %zu): %s\n", choice->n_tensors,
                           c->has_others ? "no other choice is faster by what is on record"
                                         : "nothing is on record of another choice");
         return KILN_OK;

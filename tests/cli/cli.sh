@@ -63,7 +63,7 @@ test_help() {
     local command
     expect 0 --help && out_has "net bench" && err_empty
     expect 0 --version && out_has "kiln 0."
-    for command in devices problems explain bench tune compile warm "net check" "net bench" "cache ls" "cache verify" "cache prune" demo; do
+    for command in devices problems explain bench tune compile warm "net check" "net bench" "net explain" "cache ls" "cache verify" "cache prune" demo; do
         # shellcheck disable=SC2086 # a command may be two words
         expect 0 $command --help
         out_has "usage: kiln $command"
@@ -105,6 +105,8 @@ problems x --board -3
 net check x
 net check x --golden
 net check x --golden x --type f64
+net explain x --halos some
+net bench x --halos
 net bench x --batch 1,,2
 net bench x --batch 8,1
 net bench x --batch 0
@@ -229,8 +231,11 @@ test_bench() {
     json_is results.0.reason null
     json_positive results.0.eager_us
     json_positive results.0.graph_us
-    expect 0 net bench $tower --batch 2 --seconds 0.01 --variant ref --board 7
+    expect 0 net bench $tower --batch 2 --seconds 0.01 --variant ref --board 7 --halos none
     out_has "graph"
+    expect 0 net explain $tower --batch 2 && out_has "the usual halos" && out_has "halo=1" && out_has "guess"
+    expect 0 --json net explain $tower --batch 2 --halos none && json_positive problems.length
+    json_is why "no halos, as asked for"
 }
 
 test_broken_output() {
