@@ -191,9 +191,9 @@ static void ref_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config 
 
 static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, const kiln_caps *caps,
                              kiln_lowering *l) {
-    (void)config, (void)caps;
+    (void)config;
     kiln_step *s = kiln__lower_kernel(l, false, kiln__conv_unit(p, &kiln__embed_conv_ref_cl, l), "conv_ref");
-    kiln__linear_launch(s, matrix(p).rows * p->v[OC]);
+    kiln__ref_launch(l, s, matrix(p), caps);
     kiln__step_operand(s, operand(l, "input"));
     kiln__step_operand(s, operand(l, "weights"));
     end_args(p, l, s);

@@ -135,9 +135,9 @@ static void ref_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config 
 
 static kiln_status ref_lower(const kiln_problem *p, const kiln_config *config, const kiln_caps *caps,
                              kiln_lowering *l) {
-    (void)config, (void)caps;
+    (void)config;
     kiln_step *s = kiln__lower_kernel(l, false, unit(p, &kiln__embed_gemm_ref_cl, l), "gemm_ref");
-    kiln__linear_launch(s, p->v[M] * p->v[N]);
+    kiln__ref_launch(l, s, matrix(p), caps);
     kiln__step_operand(s, operand(l, "a"));
     kiln__step_operand(s, operand(l, "b"));
     end_args(p, l, s);

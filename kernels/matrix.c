@@ -105,7 +105,7 @@ const kiln_param kiln__tile_params[] = {{"tm", VALUES(tile_edge)},   {"tn", VALU
                                         {"tk", VALUES(eight_to_32)}, {"wm", VALUES(item_edge)},
                                         {"wn", VALUES(item_edge)},   {0}};
 
-enum { TILE_LEAST_ITEMS = 32 };
+enum { TILE_LEAST_ITEMS = 32, REF_SIDE = 64 };
 
 static uint32_t tile_items_m(const kiln_config *c) {
     return (uint32_t)(c->v[KILN_TILE_TM] / c->v[KILN_TILE_WM]);
@@ -183,6 +183,14 @@ void kiln__tile_launch(kiln_step *step, kiln_matrix m, const kiln_config *config
 void kiln__linear_launch(kiln_step *step, int64_t items) {
     kiln__step_group(step, 64, 1, 1);
     kiln__step_grid(step, (uint32_t)divide_up(items, 64), 1, 1);
+}
+
+void kiln__ref_launch(kiln_lowering *l, kiln_step *step, kiln_matrix m, const kiln_caps *caps) {
+    int64_t side = caps->kind == KILN_DEVICE_CPU ? REF_SIDE : 1;
+    while (m.channels % side)
+        side /= 2;
+    kiln__lower_define(l, step->kernel.unit, "KC_SIDE", side);
+    kiln__linear_launch(step, m.rows * m.channels / side);
 }
 
 /* Partial sums of K random products of magnitude up to 1 grow like sqrt(K) / 3, and so does the rounding of each; K of

@@ -57,6 +57,9 @@ void kiln__tile_launch(kiln_step *step, kiln_matrix m, const kiln_config *config
 /* One work-item for each of `items`, 64 a group. */
 void kiln__linear_launch(kiln_step *step, int64_t items);
 
+/* ref: on CPUs a work-item computes up to 64 outputs next to each other (KC_SIDE of its unit), else one. */
+void kiln__ref_launch(kiln_lowering *l, kiln_step *step, kiln_matrix m, const kiln_caps *caps);
+
 /* What sums of `depth` products of numbers up to 1 in magnitude may be off by, plus a few roundings of the epilogue. */
 kiln_tolerance kiln__sum_tolerance(int64_t depth);
 
