@@ -24,8 +24,8 @@
  *         So does each copy, fill, write, read (default 1 us), kernel, or call of a vendor library (default 0).
  *     compute kernel=gemm_tile result=zeros defines=KP_TM=64
  *         A launch of that entry (none: of every entry) writes its last memory argument: zeros, ones, nan; outside
- *         (zeros, and a word before it); flaky (zeros and ones in turn); or does not end well: crash (a signal), hang
- *         (for ever); or nothing. The last statement that fits holds.
+ *         (zeros, and a word before it); past (zeros, and two bytes after it); flaky (zeros and ones in turn); or does
+ *         not end well: crash (a signal), hang (for ever); or nothing. The last statement that fits holds.
  *     resources kernel=conv_vec registers=40 spill=8 local=1024 max_group=256
  *         What module_resources tells of that entry.
  *

@@ -11,7 +11,7 @@ enum { NULL_MAX_DEVICES = 8, NULL_MAX_RULES = 64, NULL_MAX_TEXT = 64 };
 typedef enum null_rule_kind { NULL_RULE_FAIL, NULL_RULE_TIME, NULL_RULE_RESOURCES, NULL_RULE_COMPUTE } null_rule_kind;
 
 /* What a launch does to its last memory argument. */
-#define NULL_RESULTS(X) X(nothing) X(zeros) X(ones) X(nan) X(outside) X(flaky) X(crash) X(hang)
+#define NULL_RESULTS(X) X(nothing) X(zeros) X(ones) X(nan) X(outside) X(past) X(flaky) X(crash) X(hang)
 typedef enum null_result {
 #define NULL_ENUM(name) NULL_RESULT_##name,
     NULL_RESULTS(NULL_ENUM)

@@ -83,8 +83,8 @@ static void run_fill(null_device *d, const kiln_node *n) {
 }
 
 static void fill_floats(kiln_place p, size_t bytes, float value) {
-    for (size_t i = 0; i + sizeof value <= bytes; i += sizeof value)
-        memcpy(data_at(p) + i, &value, sizeof value);
+    for (size_t i = 0; i < bytes; i += sizeof value)
+        memcpy(data_at(p) + i, &value, bytes - i < sizeof value ? bytes - i : sizeof value);
 }
 
 /* What the script says a launch does to its last memory argument. */
@@ -103,6 +103,9 @@ static void compute(null_device *d, const null_kernel *k) {
     fill_floats(last->place, last->bytes, k->result == NULL_RESULT_nan ? NAN : one ? 1.0f : 0.0f);
     if (k->result == NULL_RESULT_outside && last->place.offset_bytes >= sizeof(float))
         memset(data_at(last->place) - sizeof(float), 0, sizeof(float));
+    const null_memory *memory = last->place.memory;
+    if (k->result == NULL_RESULT_past && memory->bytes - last->place.offset_bytes >= last->bytes + 2)
+        memset(data_at(last->place) + last->bytes, 0, 2);
 }
 
 /* `saved_us`: what a kernel costs less than eagerly. */
