@@ -305,7 +305,8 @@ uint64_t driver_work_run(driver_work *work);
 
 /* ---- driver_stream.c, driver_capture.c ---- */
 
-CUresult driver_stream_of(CUstream handle, driver_stream **out); /* NULL: the current context's null stream */
+bool driver_stream_is_null(CUstream handle); /* the current context's null stream, under one of its two names */
+CUresult driver_stream_of(CUstream handle, driver_stream **out);
 driver_stream *driver_stream_new(driver_context *context, unsigned flags, int priority);
 void driver_stream_release(driver_stream *stream);
 void driver_event_release(driver_event *event);

@@ -239,7 +239,7 @@ CUresult sim_cuStreamEndCapture(CUstream handle, CUgraph *graph) {
 
 /* Asking about the null stream disturbs no capture, unlike using it. */
 static CUresult stream_to_ask(CUstream handle, driver_stream **out) {
-    if (handle)
+    if (!driver_stream_is_null(handle))
         return driver_stream_of(handle, out);
     *out = driver_current()->null_stream;
     return blocking_captured(driver_current()) ? CUDA_ERROR_STREAM_CAPTURE_IMPLICIT : CUDA_SUCCESS;

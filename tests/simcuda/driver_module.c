@@ -97,7 +97,7 @@ CUresult sim_cuModuleLoadDataEx(CUmodule *handle, const void *image, unsigned n,
     jit_log_write(&error, result == CUDA_SUCCESS ? "" : log);
     if (result == CUDA_SUCCESS)
         *handle = driver_object_handle(&module->object);
-    else
+    else if (result == CUDA_ERROR_INVALID_PTX)
         fprintf(stderr, "simcuda: module: %s\n", log);
     return result;
 }

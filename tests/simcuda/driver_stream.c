@@ -2,8 +2,6 @@
 #include "driver.h"
 #include <stdlib.h>
 
-#define LEGACY_STREAM ((CUstream)1)
-
 /* ---- running ---- */
 
 static void command_complete(driver_command *command, uint64_t time) {
@@ -173,9 +171,13 @@ void driver_stream_release(driver_stream *stream) {
     free(stream);
 }
 
+bool driver_stream_is_null(CUstream handle) {
+    return !handle || handle == (CUstream)1;
+}
+
 CUresult driver_stream_of(CUstream handle, driver_stream **out) {
     driver_context *current = driver_current();
-    if (!handle || handle == LEGACY_STREAM) {
+    if (driver_stream_is_null(handle)) {
         *out = current->null_stream;
         return current->dead != CUDA_SUCCESS ? current->dead : driver_capture_legacy(current);
     }
@@ -249,7 +251,8 @@ CUresult sim_cuStreamQuery(CUstream handle) {
 }
 
 CUresult sim_cuStreamGetCtx(CUstream handle, CUcontext *context) {
-    driver_stream *stream = handle ? driver_object_find(handle, DRIVER_STREAM) : driver_current()->null_stream;
+    const bool is_null = driver_stream_is_null(handle);
+    driver_stream *stream = is_null ? driver_current()->null_stream : driver_object_find(handle, DRIVER_STREAM);
     if (!stream)
         return CUDA_ERROR_INVALID_HANDLE;
     if (!context)
