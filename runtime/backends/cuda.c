@@ -62,6 +62,10 @@ kiln_status kiln__cuda_enter(const kiln_device *device, bool *pushed) {
     return KILN_OK;
 }
 
+bool kiln__cuda_enter_to_release(const kiln_device *device, bool *pushed) {
+    return kiln__cuda_enter(device, pushed) == KILN_OK || kiln__cuda_enter(device, pushed) == KILN_OK;
+}
+
 void kiln__cuda_leave(const kiln_device *device, bool pushed) {
     CUcontext ours;
     if (pushed)
@@ -130,7 +134,7 @@ static kiln_status cuda_alloc(kiln_device *device, size_t bytes, void **memory) 
 
 static void cuda_free(kiln_device *device, void *memory) {
     bool pushed;
-    if (kiln__cuda_enter(device, &pushed) != KILN_OK)
+    if (!kiln__cuda_enter_to_release(device, &pushed))
         return; /* a dead context has let go of it already */
     (void)cuda_of(device)->cuMemFree((CUdeviceptr)(uintptr_t)memory);
     kiln__cuda_leave(device, pushed);
@@ -144,9 +148,12 @@ static kiln_status check_address(const kiln_device *device, CUdeviceptr address,
     if (address % device->desc.caps.address_align_bytes)
         return kiln_fail(KILN_E_INVALID, "%s: address %#llx is not a multiple of %u", device->name, address,
                          (unsigned)device->desc.caps.address_align_bytes);
-    if (cuda->cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address) != CUDA_SUCCESS ||
-        cuda->cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address) != CUDA_SUCCESS ||
-        type != CU_MEMORYTYPE_DEVICE || ordinal != cuda_native_of(device)->device)
+    CUresult error = cuda->cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address);
+    if (error == CUDA_SUCCESS)
+        error = cuda->cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address);
+    if (error != CUDA_SUCCESS && error != CUDA_ERROR_INVALID_VALUE)
+        return kiln__cuda_fail(device, "cuPointerGetAttribute", error);
+    if (error != CUDA_SUCCESS || type != CU_MEMORYTYPE_DEVICE || ordinal != cuda_native_of(device)->device)
         return kiln_fail(KILN_E_INVALID, "%s: address %#llx is not memory of this device", device->name, address);
     CUdeviceptr base = 0;
     size_t size = 0; /* mapped ranges have no single size, which the driver says by failing */
@@ -187,7 +194,7 @@ static kiln_status cuda_event_create(kiln_device *device, void **event) {
 
 static void cuda_event_destroy(kiln_device *device, void *event) {
     bool pushed;
-    if (kiln__cuda_enter(device, &pushed) != KILN_OK)
+    if (!kiln__cuda_enter_to_release(device, &pushed))
         return; /* a dead context has let go of it already */
     (void)cuda_of(device)->cuEventDestroy(event);
     kiln__cuda_leave(device, pushed);

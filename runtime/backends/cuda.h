@@ -90,6 +90,8 @@ const char *kiln__cuda_error_name(CUresult error); /* static text for any number
 
 /* Makes the device's context current; `*pushed` is for kiln__cuda_leave. */
 kiln_status kiln__cuda_enter(const kiln_device *device, bool *pushed);
+/* Tries twice: what is not released now stays until the context goes. False: the context is gone. */
+bool kiln__cuda_enter_to_release(const kiln_device *device, bool *pushed);
 void kiln__cuda_leave(const kiln_device *device, bool pushed);
 
 /* Returns what `call` returns, made with the device's context current. */

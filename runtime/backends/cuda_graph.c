@@ -217,7 +217,7 @@ void kiln__cuda_graph_destroy(kiln_device *device, void *graph) {
     const cuda_library *cuda = cuda_of(device);
     cuda_graph *g = graph;
     bool pushed;
-    if (kiln__cuda_enter(device, &pushed) == KILN_OK) { /* a dead context has let go of them already */
+    if (kiln__cuda_enter_to_release(device, &pushed)) { /* a dead context has let go of them already */
         if (g->exec)
             (void)cuda->cuGraphExecDestroy(g->exec);
         if (g->graph)

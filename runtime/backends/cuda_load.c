@@ -62,7 +62,11 @@ static bool start_driver(cuda_library *cuda, kiln_strbuf *why) {
         return false;
     }
     error = cuda->cuDriverGetVersion(&cuda->version);
-    if (error != CUDA_SUCCESS || cuda->version < CUDA_ABI_VERSION) {
+    if (error != CUDA_SUCCESS) {
+        kiln__strbuf_addf(why, "cuDriverGetVersion: %s (%d)", kiln__cuda_error_name(error), (int)error);
+        return false;
+    }
+    if (cuda->version < CUDA_ABI_VERSION) {
         kiln__strbuf_addf(why, "the driver is of CUDA %d.%d; 12.0 or newer is needed", cuda->version / 1000,
                           cuda->version % 1000 / 10);
         return false;

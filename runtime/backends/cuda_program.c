@@ -148,16 +148,20 @@ static kiln_status load_binary(const kiln_device *device, const cuda_binary *b, 
     CUresult error = CUDA_ERROR_NO_BINARY_FOR_GPU, cubin_error = CUDA_SUCCESS;
     if (b->cubin)
         cubin_error = error = load_image(cuda, b->cubin, log, out);
-    if (b->ptx && may_try_ptx(error))
+    const bool tries_ptx = b->ptx && may_try_ptx(error);
+    if (tries_ptx)
         error = load_image(cuda, b->ptx, log, out);
     kiln_status status = KILN_OK;
     if (error != CUDA_SUCCESS) {
         status = kiln__cuda_fail(device, "cuModuleLoadDataEx", error);
         if (status == KILN_E_DEVICE) /* nothing is wrong with the device */
-            status =
-                kiln_fail(KILN_E_CORRUPT, "%s: the driver refuses a program for %s: CUBIN %s, PTX %s %s", device->name,
-                          cuda_native_of(device)->target.arch, b->cubin ? kiln__cuda_error_name(cubin_error) : "none",
-                          b->ptx ? kiln__cuda_error_name(error) : "none", log);
+            status = kiln_fail(KILN_E_CORRUPT, "%s: cuModuleLoadDataEx refuses a program for %s: CUBIN %s, PTX %s %s",
+                               device->name, cuda_native_of(device)->target.arch,
+                               b->cubin ? kiln__cuda_error_name(cubin_error) : "none",
+                               tries_ptx ? kiln__cuda_error_name(error)
+                               : b->ptx  ? "not tried"
+                                         : "none",
+                               log);
     }
     kiln__free(device->context, log);
     return status;
@@ -206,7 +210,7 @@ kiln_status kiln__cuda_module_load(kiln_device *device, const void *binary, size
 void kiln__cuda_module_unload(kiln_device *device, void *module) {
     cuda_module *m = module;
     bool pushed;
-    if (m->module && kiln__cuda_enter(device, &pushed) == KILN_OK) {
+    if (m->module && kiln__cuda_enter_to_release(device, &pushed)) {
         (void)cuda_of(device)->cuModuleUnload(m->module); /* a dead context has let go of it already */
         kiln__cuda_leave(device, pushed);
     }

@@ -77,7 +77,7 @@ kiln_status kiln__cuda_queue_adopt(kiln_device *device, void *native_queue, void
 void kiln__cuda_queue_destroy(kiln_device *device, void *queue) {
     cuda_queue *q = queue;
     bool pushed;
-    if (kiln__cuda_enter(device, &pushed) == KILN_OK) { /* a dead context has let go of them already */
+    if (kiln__cuda_enter_to_release(device, &pushed)) { /* a dead context has let go of them already */
         if (q->stage)
             (void)cuda_of(device)->cuMemFreeHost(q->stage);
         if (!q->is_adopted)
