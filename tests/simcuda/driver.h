@@ -80,11 +80,13 @@ struct driver_context {
 typedef struct driver_module {
     driver_object object;
     sim_module *sim;
+    struct driver_function *functions; /* that were asked for */
 } driver_module;
 
 typedef struct driver_function {
     driver_object object;
     driver_module *module;
+    struct driver_function *next;
     const sim_kernel *kernel;
     sim_kernel_info info;
     int max_dynamic_shared, carveout;
@@ -95,6 +97,7 @@ typedef struct driver_memory { /* of a device or of the host */
     uint64_t address;
     size_t bytes;
     bool registered; /* host memory of the caller's */
+    struct driver_memory *next;
 } driver_memory;
 
 /* ---- work: what a stream or a graph node does. Immutable, so that what is enqueued stays as it was. ---- */

@@ -3,14 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static driver_memory *memories;
+
 driver_memory *driver_memory_at(driver_kind kind, uint64_t address) {
-    uint32_t at = 0;
-    for (driver_object *o; (o = driver_object_walk(&at));) {
-        driver_memory *memory = (driver_memory *)(void *)o;
-        if (o->kind == kind && address - memory->address < memory->bytes)
-            return memory;
-    }
-    return NULL;
+    driver_memory *memory = memories;
+    while (memory && (memory->object.kind != kind || address - memory->address >= memory->bytes))
+        memory = memory->next;
+    return memory;
 }
 
 static CUresult memory_new(driver_kind kind, uint64_t address, size_t bytes, bool registered) {
@@ -22,6 +21,8 @@ static CUresult memory_new(driver_kind kind, uint64_t address, size_t bytes, boo
     memory->address = address;
     memory->bytes = bytes;
     memory->registered = registered;
+    memory->next = memories;
+    memories = memory;
     return CUDA_SUCCESS;
 }
 
@@ -30,6 +31,10 @@ void driver_memory_release(driver_memory *memory) {
         sim_memory_free(memory->object.context->device->sim, memory->address);
     else if (!memory->registered)
         free((void *)(uintptr_t)memory->address);
+    driver_memory **link = &memories;
+    while (*link != memory)
+        link = &(*link)->next;
+    *link = memory->next;
     driver_object_remove(&memory->object);
     free(memory);
 }

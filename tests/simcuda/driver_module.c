@@ -107,12 +107,10 @@ CUresult sim_cuModuleLoadData(CUmodule *module, const void *image) {
 }
 
 void driver_module_release(driver_module *module) {
-    uint32_t at = 0;
-    for (driver_object *o; (o = driver_object_walk(&at));) {
-        if (o->kind == DRIVER_FUNCTION && ((driver_function *)(void *)o)->module == module) {
-            driver_object_remove(o);
-            free(o);
-        }
+    for (driver_function *next, *f = module->functions; f; f = next) {
+        next = f->next;
+        driver_object_remove(&f->object);
+        free(f);
     }
     sim_module_unload(module->sim);
     driver_object_remove(&module->object);
@@ -134,17 +132,6 @@ CUresult sim_cuModuleUnload(CUmodule handle) {
     return context->dead;
 }
 
-/* The same name gives the same function, so that attributes set once stay. */
-static driver_function *function_known(const driver_module *module, const sim_kernel *kernel) {
-    uint32_t at = 0;
-    for (driver_object *o; (o = driver_object_walk(&at));) {
-        driver_function *function = (driver_function *)(void *)o;
-        if (o->kind == DRIVER_FUNCTION && function->module == module && function->kernel == kernel)
-            return function;
-    }
-    return NULL;
-}
-
 CUresult sim_cuModuleGetFunction(CUfunction *handle, CUmodule module_handle, const char *name) {
     driver_module *module;
     const CUresult result = module_of(module_handle, &module);
@@ -155,7 +142,10 @@ CUresult sim_cuModuleGetFunction(CUfunction *handle, CUmodule module_handle, con
     const sim_kernel *kernel = sim_module_kernel(module->sim, name);
     if (!kernel)
         return CUDA_ERROR_NOT_FOUND;
-    driver_function *function = function_known(module, kernel);
+    /* The same name gives the same function, so that attributes set once stay. */
+    driver_function *function = module->functions;
+    while (function && function->kernel != kernel)
+        function = function->next;
     if (!function) {
         function = calloc(1, sizeof *function);
         if (!function || !driver_object_add(&function->object, DRIVER_FUNCTION, module->object.context)) {
@@ -163,6 +153,8 @@ CUresult sim_cuModuleGetFunction(CUfunction *handle, CUmodule module_handle, con
             return CUDA_ERROR_OUT_OF_MEMORY;
         }
         function->module = module;
+        function->next = module->functions;
+        module->functions = function;
         function->kernel = kernel;
         function->carveout = -1;
         sim_kernel_describe(kernel, &function->info);

@@ -1,5 +1,6 @@
 /* Streams and events of the look-alike: what waits for what, and when it runs. */
 #include "test_driver.h"
+#include <pthread.h>
 
 /* A copy from pinned memory reads it when it runs; one from other memory at once. */
 static void test_reuse_shows(void) {
@@ -207,6 +208,41 @@ static void test_two_devices(void) {
     driver_end();
 }
 
+/* Threads with streams of their own, two to a device. */
+static void *thread_main(void *user) {
+    const int number = *(const int *)user;
+    CUcontext context;
+    CUstream stream;
+    REQUIRE_DONE(cu.cuDevicePrimaryCtxRetain(&context, number % 2));
+    REQUIRE_DONE(cu.cuCtxSetCurrent(context));
+    driver_fixture f = driver_fixture_make();
+    REQUIRE_DONE(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    float out = 0;
+    for (int i = 0; i < 50; i++) {
+        CHECK_DONE(driver_launch_n(f.add, f.array, (float)number, 1, stream));
+        CHECK_DONE(cu.cuMemcpyDtoHAsync_v2(&out, f.array, sizeof out, stream));
+        CHECK(out == (float)(number * (i + 1)));
+    }
+    CHECK_DONE(cu.cuStreamDestroy_v2(stream));
+    driver_fixture_free(&f);
+    CHECK_DONE(cu.cuDevicePrimaryCtxRelease_v2(number % 2));
+    return NULL;
+}
+
+static void test_threads(void) {
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    int numbers[THREADS];
+    driver_begin();
+    for (int i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        REQUIRE(pthread_create(&threads[i], NULL, thread_main, &numbers[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    driver_end();
+}
+
 int main(void) {
     driver_open();
     test_reuse_shows();
@@ -216,5 +252,6 @@ int main(void) {
     test_virtual_time();
     test_host_function();
     test_two_devices();
+    test_threads();
     return test_end();
 }
