@@ -64,29 +64,51 @@ template <int N> KILN_INLINE floats<N> fmaf(floats<N> a, floats<N> b, floats<N> 
     return floats<N>::each([&](int i) { return fmaf(a.v[i], b.v[i], c.v[i]); });
 }
 
-/* ---- memory ---- */
+/* ---- global memory ---- */
 
-template <int BYTES> struct floats_word;
-template <> struct floats_word<4> { typedef unsigned type; };
-template <> struct floats_word<8> { typedef uint2 type; };
-template <> struct floats_word<16> { typedef uint4 type; };
-
-/* BYTES between memory and an array of as many, 16 at once at most. */
-template <int BYTES> KILN_INLINE void floats_move(void *to, const void *from) {
-    const int step = BYTES < 16 ? BYTES : 16;
-    typedef typename floats_word<step>::type word;
-    KILN_UNROLL_ALL
-    for (int i = 0; i < BYTES / step; i++)
-        ((word *)to)[i] = ((const word *)from)[i];
+/* WORDS of 32 bits, in accesses of 16 bytes at most. In PTX, because the compiler takes vectors apart and, where
+ * addresses are less than plain, does not put them together again. */
+template <int WORDS> KILN_INLINE void floats_get(unsigned *to, const void *from) {
+    const size_t address = __cvta_generic_to_global(from);
+    if constexpr (WORDS == 1)
+        asm volatile("ld.global.u32 %0, [%1];" : "=r"(to[0]) : "l"(address) : "memory");
+    else if constexpr (WORDS == 2)
+        asm volatile("ld.global.v2.u32 {%0, %1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "l"(address) : "memory");
+    else {
+        KILN_UNROLL_ALL
+        for (int i = 0; i < WORDS; i += 4)
+            asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                         : "=r"(to[i]), "=r"(to[i + 1]), "=r"(to[i + 2]), "=r"(to[i + 3])
+                         : "l"(address + 4 * i)
+                         : "memory");
+    }
+}
+template <int WORDS> KILN_INLINE void floats_put(void *to, const unsigned *from) {
+    const size_t address = __cvta_generic_to_global(to);
+    if constexpr (WORDS == 1)
+        asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(from[0]) : "memory");
+    else if constexpr (WORDS == 2)
+        asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(from[0]), "r"(from[1]) : "memory");
+    else {
+        KILN_UNROLL_ALL
+        for (int i = 0; i < WORDS; i += 4)
+            asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address + 4 * i), "r"(from[i]),
+                         "r"(from[i + 1]), "r"(from[i + 2]), "r"(from[i + 3])
+                         : "memory");
+    }
 }
 
 template <int N> KILN_INLINE floats<N> floats_load(const float *from) {
-    floats<N> x;
-    floats_move<4 * N>(x.v, from);
-    return x;
+    unsigned words[N];
+    floats_get<N>(words, from);
+    return floats<N>::each([&](int i) { return __uint_as_float(words[i]); });
 }
 template <int N> KILN_INLINE void floats_store(floats<N> x, float *to) {
-    floats_move<4 * N>(to, x.v);
+    unsigned words[N];
+    KILN_UNROLL_ALL
+    for (int i = 0; i < N; i++)
+        words[i] = __float_as_uint(x.v[i]);
+    floats_put<N>(to, words);
 }
 
 #if KC_TYPE != 0
@@ -116,7 +138,7 @@ template <int N> KILN_INLINE floats<N> floats_load(const KILN_STORED *from) {
     } else {
         floats<N> x;
         unsigned pairs[N / 2];
-        floats_move<2 * N>(pairs, from);
+        floats_get<N / 2>(pairs, from);
         KILN_UNROLL_ALL
         for (int i = 0; i < N / 2; i++)
             floats_unpack(pairs[i], x.v + 2 * i, x.v + 2 * i + 1);
@@ -131,7 +153,7 @@ template <int N> KILN_INLINE void floats_store(floats<N> x, KILN_STORED *to) {
         KILN_UNROLL_ALL
         for (int i = 0; i < N / 2; i++)
             pairs[i] = floats_pack(x.v[2 * i], x.v[2 * i + 1]);
-        floats_move<2 * N>(to, pairs);
+        floats_put<N / 2>(to, pairs);
     }
 }
 #endif

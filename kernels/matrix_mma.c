@@ -46,13 +46,16 @@ static int64_t copy_bytes(const kiln_mma_work *w) {
     return row % 16 == 0 ? 16 : row % 8 == 0 ? 8 : 4;
 }
 
-/* An estimate for large tiles, which the compiler spills where it comes to more than there are; for others it takes more
- * than it needs. Accumulators, fragments, and what each copy of a work-item remembers of its row. */
+/* An estimate that is past the limit wherever the compiler was seen to spill; where there is room it takes more than it
+ * needs. Accumulators, fragments, what each copy of a work-item remembers of its row, and the rest: more where copies
+ * are narrow, because then each has a place of its own in a row. */
 static int64_t registers(const kiln_config *c, const kiln_mma_work *w) {
     const int64_t rows = c->v[KILN_MMA_WM], columns = c->v[KILN_MMA_WN], row = c->v[KILN_MMA_TK] * elem_bytes(w);
     const int64_t a = divide_up(c->v[KILN_MMA_TM] * row / copy_bytes(w), items(c));
     const int64_t b = divide_up(c->v[KILN_MMA_TN] * row / CHUNK_BYTES, items(c));
-    return rows * columns / 32 + rows / 4 + columns / 4 + a * (w->gathers ? 4 : 3) + b * 3 + 64;
+    const int64_t narrow = copy_bytes(w) < CHUNK_BYTES;
+    const int64_t of_a = w->gathers ? 3 : 2, of_b = 2;
+    return rows * columns / 32 + rows / 4 + columns / 4 + a * (of_a + narrow) + b * (of_b + narrow) + 28 + 40 * narrow;
 }
 
 static int64_t groups(const kiln_config *c, const kiln_mma_work *w) {

@@ -225,6 +225,23 @@ KILN_INLINE int mma_strip(int row, int column) {
 #define MMA_VECTOR(results)                                                                                            \
     ((results) % 8 == 0 && KC_TYPE != 0 && KP_SPLIT == 1 ? 8 : (results) % 4 == 0 ? 4 : (results) % 2 == 0 ? 2 : 1)
 
+template <int V> KILN_INLINE floats<V> mma_strip_load(const float *strip, int row, int column) {
+    floats<V> x;
+    if constexpr (V == 1) {
+        x.v[0] = strip[mma_strip(row, column)];
+    } else if constexpr (V == 2) {
+        const float2 pair = *(const float2 *)(strip + mma_strip(row, column));
+        x.v[0] = pair.x, x.v[1] = pair.y;
+    } else {
+        KILN_UNROLL_ALL
+        for (int k = 0; k < V; k += 4) {
+            const float4 chunk = *(const float4 *)(strip + mma_strip(row, column + k));
+            x.v[k] = chunk.x, x.v[k + 1] = chunk.y, x.v[k + 2] = chunk.z, x.v[k + 3] = chunk.w;
+        }
+    }
+    return x;
+}
+
 /* Calls store(row, column, floats<V>) for every V results of the work-group's tile. */
 template <int V, class STORE>
 KILN_INLINE void mma_results(float *local, const float acc[MMA_ROWS][MMA_COLUMNS][4], STORE store) {
@@ -242,11 +259,7 @@ KILN_INLINE void mma_results(float *local, const float acc[MMA_ROWS][MMA_COLUMNS
         KILN_UNROLL_NONE
         for (int e = lane * V; e < 16 * KP_WN; e += 32 * V) {
             const int row = e / KP_WN, column = e % KP_WN;
-            floats<V> x;
-            KILN_UNROLL_ALL
-            for (int k = 0; k < V; k += 4)
-                floats_move<4 * (V < 4 ? V : 4)>(x.v + k, strip + mma_strip(row, column + k));
-            store(tile_row + 16 * i + row, tile_column + column, x);
+            store(tile_row + 16 * i + row, tile_column + column, mma_strip_load<V>(strip, row, column));
         }
         __syncwarp();
     }
