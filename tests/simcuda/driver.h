@@ -245,6 +245,7 @@ typedef struct driver_settings {
     char hang[128];
     bool hang_for_ever;
     uint64_t max_instructions;
+    uint64_t clock; /* factor of measured times */
 } driver_settings;
 
 extern driver_settings driver_set;

@@ -111,7 +111,7 @@ CUresult sim_cuEventElapsedTime(float *ms, CUevent from_handle, CUevent to_handl
         return CUDA_ERROR_INVALID_HANDLE;
     if (!from->record->done || !to->record->done)
         return CUDA_ERROR_NOT_READY;
-    *ms = (float)((double)(int64_t)(to->record->time - from->record->time) * 1e-6);
+    *ms = (float)((double)(int64_t)(to->record->time - from->record->time) * (double)driver_set.clock * 1e-6);
     return CUDA_SUCCESS;
 }
 

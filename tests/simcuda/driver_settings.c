@@ -80,6 +80,7 @@ void driver_settings_read(void) {
     driver_set.n_devices = (int)devices;
     driver_set.memory_bytes = number("SIMCUDA_MEMORY", (uint64_t)4 << 30);
     driver_set.max_instructions = number("SIMCUDA_TIMEOUT", 0);
+    driver_set.clock = number("SIMCUDA_CLOCK", 1);
     const char *hang = getenv("SIMCUDA_HANG"), *timeout = getenv("SIMCUDA_TIMEOUT");
     snprintf(driver_set.hang, sizeof driver_set.hang, "%s", hang ? hang : "");
     driver_set.hang_for_ever = timeout && *timeout && driver_set.max_instructions == 0;

@@ -154,6 +154,14 @@ static void test_virtual_time(void) {
     CHECK(three > 2.9f * one && three < 3.1f * one);
     driver_fixture_free(&f);
     driver_end();
+    setenv("SIMCUDA_CLOCK", "1000", 1);
+    driver_begin();
+    f = driver_fixture_make();
+    const float slow = timed(&f, 1);
+    CHECK(slow > 999 * one && slow < 1001 * one);
+    unsetenv("SIMCUDA_CLOCK");
+    driver_fixture_free(&f);
+    driver_end();
 }
 
 static CUresult inside;
