@@ -35,7 +35,7 @@ typedef struct planting {
     char device[64];
 } planting;
 
-enum { ENOUGH = 8, MAX_SOURCE_BYTES = 1 << 20 };
+enum { MAX_SOURCE_BYTES = 1 << 20 };
 
 /* ---- tuning ---- */
 
@@ -45,8 +45,8 @@ static kiln_status watch(void *user, const kiln_tune_progress *p) {
         snprintf(r->wrong, sizeof r->wrong, "%s %s: %.90s", p->variant, p->config, p->reason);
     if (strcmp(p->state, "crashed") == 0 && !r->crashed[0])
         snprintf(r->crashed, sizeof r->crashed, "%s %s: %.120s", p->variant, p->config, p->reason);
-    const bool seen = r->wrong[0] && r->crashed[0] && p->n_measured >= ENOUGH;
-    return seen ? KILN_E_CANCELLED : KILN_OK;
+    const bool all_seen = r->wrong[0] && r->crashed[0] && p->best_us > 0; /* and a sound one */
+    return all_seen ? KILN_E_CANCELLED : KILN_OK;
 }
 
 static kiln_status look(kiln_device *device, const kiln_problem *problem, const planting *p) {
@@ -75,7 +75,7 @@ static kiln_status tune(kiln_context *context, const planting *p) {
         return status;
     options.variant = p->plant->variant;
     options.strategy = "random";
-    options.budget_seconds = 10;
+    options.budget_seconds = 60; /* on a busy machine; all is seen after a few candidates */
     options.progress = watch;
     options.user = p->report;
     status = kiln_tune_problem(device, &problem, &options, &result);

@@ -108,7 +108,8 @@ static kiln_status open_comparison(kiln_search *s, const kiln_search_options *o)
         take_leads(s, &ranking);
     }
     kiln__ranking_free(s->device->context, &ranking);
-    s->was_done = s->is_done = s->n_leads == 0 || s->ranking.compared_seconds >= o->budget_seconds;
+    s->was_done = s->ranking.compared_seconds >= o->budget_seconds;
+    s->is_done = s->was_done || s->n_leads == 0; /* none: the budget left the rival no time, or nothing of it applies */
     return status;
 }
 

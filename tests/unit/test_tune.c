@@ -358,6 +358,26 @@ static void test_comparison(bool in_process) {
     null_remove(dir);
 }
 
+/* Nor is there time to find what to compare with: that is on record too. */
+static void test_no_rival(void) {
+    new_dir();
+    world w = open_world("");
+    kiln_tune_item items[2] = {{.problem = w.problem, .count = 1}, {.count = 1, .rival = w.problem}};
+    kiln_tune_options o = KILN_TUNE_OPTIONS_INIT;
+    kiln_tune_result r = KILN_TUNE_RESULT_INIT;
+    kiln_ranking ranking;
+    REQUIRE_OK(kiln_problem_parse(w.context, "gemm:m=64,n=64,k=128,ep=relu", &items[1].problem));
+    o.budget_seconds = 1e-6;
+    o.in_process = 1;
+    CHECK_OK(kiln__tune_many(w.device, items, 2, &o, &r));
+    CHECK(r.n_measured == 0);
+    REQUIRE_OK(kiln__rank_records(w.device, &items[1].problem, &ranking));
+    CHECK(ranking.compared_seconds > 0);
+    kiln__ranking_free(w.context, &ranking);
+    kiln_context_destroy(w.context);
+    null_remove(dir);
+}
+
 static void test_bad(void) {
     new_dir();
     world w = open_world("");
@@ -401,6 +421,7 @@ int main(void) {
     test_planted();
     test_quarantine();
     test_lost();
+    test_no_rival();
     test_comparison(true);
     test_comparison(false);
     null_script_end();
