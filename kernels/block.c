@@ -9,7 +9,7 @@
 
 /* ---- fields ---- */
 
-enum { N, H, W, C, SE, R, ACT, TYPE, N_FIELDS };
+enum { N, H, W, C, SE, R, ACT, MASK, TYPE, N_FIELDS };
 
 /* How many gates a channel has. */
 enum { NONE, SCALE, SCALE_SHIFT };
@@ -33,6 +33,8 @@ static const kiln_field fields[N_FIELDS] = {
     [SE] = {"se", KILN_FIELD_ENUM, 0, NONE, .tokens = se_forms, .help = "between the second convolution and the sum"},
     [R] = {"r", KILN_FIELD_INT, 0, 0, 0, 65536, .help = "channels between the two layers of se"},
     [ACT] = {"act", KILN_FIELD_ENUM, 0, KILN_ACT_relu, .tokens = activations, .help = "both activations"},
+    [MASK] = {"mask", KILN_FIELD_INT, 0, 0, 0, 1,
+              .help = "1: points whose mask is 0 become 0 and count in no mean; the input's must be 0"},
     [TYPE] = {"type", KILN_FIELD_ENUM, 0, KILN_TYPE_F32, .tokens = kiln__type_tokens,
               .help = "of every operand but the biases, which are f32"},
 };
@@ -77,6 +79,8 @@ static void operands(const kiln_problem *p, kiln_lowering *l) {
         kiln__lower_operand(l, "w2", KILN_ROLE_WEIGHT, type, "r,gate", v[R], gates_of(p));
         kiln__lower_operand(l, "b2", KILN_ROLE_WEIGHT, KILN_TYPE_F32, "gate", gates_of(p));
     }
+    if (v[MASK])
+        kiln__lower_operand(l, "mask", KILN_ROLE_INPUT, type, "n,h,w", v[N], v[H], v[W]);
     kiln__lower_operand(l, "output", KILN_ROLE_OUTPUT, type, "n,h,w,c", v[N], v[H], v[W], v[C]);
 }
 
@@ -96,6 +100,8 @@ static kiln_part *lower_conv(const kiln_problem *p, const char *variant, int64_t
         v[N], v[H], v[W], v[C], v[C], kiln_type_name((kiln_type)v[TYPE]), ep_text);
     kiln__part_operand(part, "weights", operand(l, weights));
     kiln__part_operand(part, "bias", operand(l, bias));
+    if (ep & KILN_EP_MASK)
+        kiln__part_operand(part, "mask", operand(l, "mask"));
     return part;
 }
 
@@ -103,15 +109,19 @@ static void lower_se(const kiln_problem *p, const char *variant, int64_t ep, siz
     const int64_t *v = p->v;
     char ep_text[KILN_MAX_EP_TEXT];
     kiln__epilogue_print(ep, ep_text);
-    kiln_part *part = kiln__lower_part(
-        l, variant, "se_block:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",c=%" PRId64 ",r=%" PRId64 ",form=%s,type=%s%s",
-        v[N], v[H], v[W], v[C], v[R], se_forms[v[SE]].name, kiln_type_name((kiln_type)v[TYPE]), ep_text);
+    kiln_part *part = kiln__lower_part(l, variant,
+                                       "se_block:n=%" PRId64 ",h=%" PRId64 ",w=%" PRId64 ",c=%" PRId64 ",r=%" PRId64
+                                       ",form=%s,mask=%" PRId64 ",type=%s%s",
+                                       v[N], v[H], v[W], v[C], v[R], se_forms[v[SE]].name, v[MASK],
+                                       kiln_type_name((kiln_type)v[TYPE]), ep_text);
     kiln__part_workspace(part, "input", input);
     kiln__part_operand(part, "residual", operand(l, "input"));
+    if (v[MASK])
+        kiln__part_operand(part, "mask", operand(l, "mask"));
 }
 
 static kiln_status lower_parts(const kiln_problem *p, const char *variant, kiln_lowering *l) {
-    const int64_t *v = p->v, act = v[ACT] << KILN_EP_ACT_SHIFT;
+    const int64_t *v = p->v, act = v[ACT] << KILN_EP_ACT_SHIFT | (v[MASK] ? KILN_EP_MASK : 0);
     const size_t board_bytes = (size_t)(v[N] * v[H] * v[W] * v[C]) * kiln_type_bytes((kiln_type)v[TYPE]);
     const size_t middle = kiln__lower_scratch(l, board_bytes);
     kiln_part *part = lower_conv(p, variant, KILN_EP_BIAS | act, "weights1", "bias1", l);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 typedef struct {
-    int64_t n, h, w, c, r, act;
+    int64_t n, h, w, c, r, act, mask;
     bool se, shifts;
 } shape;
 
@@ -13,7 +13,7 @@ static shape shape_of(const kiln_problem *p) {
     const struct {
         const char *name;
         int64_t *to;
-    } fields[] = {{"n", &s.n}, {"h", &s.h}, {"w", &s.w}, {"c", &s.c}, {"r", &s.r}, {"act", &s.act}};
+    } fields[] = {{"n", &s.n}, {"h", &s.h}, {"w", &s.w}, {"c", &s.c}, {"r", &s.r}, {"act", &s.act}, {"mask", &s.mask}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         kiln_problem_get(p, fields[i].name, fields[i].to);
     char key[KILN_MAX_KEY];
@@ -42,14 +42,17 @@ static void convolve(const shape *s, const double *from, const float *weights, c
         }
 }
 
-/* x * sigmoid(g) + shift, in place, g from the mean of x. */
-static void excite(const shape *s, const check_data *data, double *x) {
+/* x * sigmoid(g) + shift, in place, g from the mean of x over the points that `mask` counts (NULL: all). */
+static void excite(const shape *s, const check_data *data, const float *mask, double *x) {
     const int64_t gates = s->shifts ? 2 * s->c : s->c, points = s->h * s->w;
     double *mean = calloc((size_t)(s->c + s->r + gates), sizeof *mean), *z = mean + s->c, *g = z + s->r;
     if (!mean)
         abort();
+    double counted = 0;
+    for (int64_t point = 0; point < points; point++)
+        counted += !mask || mask[point] != 0;
     for (int64_t e = 0; e < points * s->c; e++)
-        mean[e % s->c] += x[e] / (double)points;
+        mean[e % s->c] += mask && mask[e / s->c] == 0 ? 0 : x[e] / counted;
     for (int64_t j = 0; j < s->r; j++) {
         z[j] = values(data, "b1")[j];
         for (int64_t k = 0; k < s->c; k++)
@@ -73,16 +76,18 @@ static void compute(const kiln_problem *p, const check_data *data) {
     if (!from)
         abort();
     for (int64_t item = 0; item < s.n; item++) {
+        const float *mask = s.mask ? values(data, "mask") + item * s.h * s.w : NULL;
         for (int64_t e = 0; e < elems; e++)
             from[e] = values(data, "input")[item * elems + e];
         convolve(&s, from, values(data, "weights1"), values(data, "bias1"), middle);
         for (int64_t e = 0; e < elems; e++)
-            middle[e] = kiln__activation(s.act, middle[e]);
+            middle[e] = kiln__activation(s.act, middle[e]) * (mask ? mask[e / s.c] : 1);
         convolve(&s, middle, values(data, "weights2"), values(data, "bias2"), to);
         if (s.se)
-            excite(&s, data, to);
+            excite(&s, data, mask, to);
         for (int64_t e = 0; e < elems; e++)
-            check_find(data, "output")->expected[item * elems + e] = kiln__activation(s.act, to[e] + from[e]);
+            check_find(data, "output")->expected[item * elems + e] =
+                kiln__activation(s.act, to[e] + from[e]) * (mask ? mask[e / s.c] : 1);
     }
     free(from);
 }

@@ -69,8 +69,8 @@ static void any_problem(char *text, size_t capacity) {
                  (unsigned)below(2), below(2) ? "_shift" : "", affine_eps[below(3)]);
         break;
     case 5:
-        snprintf(text, capacity, "block:n=%u,h=%u,w=%u,c=%u%s", extent(32), extent(40), extent(40), extent(600),
-                 blocks[below(3)]);
+        snprintf(text, capacity, "block:n=%u,h=%u,w=%u,c=%u,mask=%u%s", extent(32), extent(40), extent(40), extent(600),
+                 (unsigned)below(2), blocks[below(3)]);
         break;
     default:
         snprintf(text, capacity, "global_pool:n=%u,h=%u,w=%u,c=%u,form=%s,mask=%u,ihalo=%u", extent(32), extent(40),
