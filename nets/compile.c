@@ -201,8 +201,9 @@ static kiln_status make_layout(kiln_session *s, kiln_made_bucket *m, int32_t bat
     if (by_records)
         KILN_TRY(kiln__halos_choose(&m->layout, kiln__halos_recorded_us, s->queue->device, &choice, &m->why));
     else
-        kiln__strbuf_add(&m->why, s->halos == KILN_HALOS_NONE ? "no halos, as asked for\n"
-                                                              : "the usual halos: records were not to be used\n");
+        kiln__strbuf_add(&m->why, s->halos == KILN_HALOS_NONE    ? "no halos, as asked for\n"
+                                  : s->halos == KILN_HALOS_USUAL ? "the usual halos, as asked for\n"
+                                                                 : "the usual halos: records were not to be used\n");
     if (s->halos == KILN_HALOS_NONE)
         kiln__halos_drop(&m->layout);
     return kiln__layout_place(&m->layout, align);

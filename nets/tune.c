@@ -5,8 +5,8 @@
 #include "status.h"
 #include <string.h>
 
-/* A problem at the edge of a region that changes is seldom needed: what lies within goes first. */
-static const double unlikely = 0.5;
+/* A region changes as a whole or not at all: what lies within it goes first, its possible edges after that. */
+static const double unlikely = 0.01;
 
 typedef struct {
     kiln_net *net;

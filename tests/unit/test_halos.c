@@ -353,7 +353,7 @@ static void test_sessions(kiln_net *net) {
     kiln_session_destroy(before);
 
     o.halos = KILN_HALOS_USUAL;
-    check_session(net, queue, &o, true, "not to be used");
+    check_session(net, queue, &o, true, "as asked for");
     o.halos = KILN_HALOS_FASTEST;
     o.variant = "ref";
     check_session(net, queue, &o, true, "not to be used");
