@@ -514,16 +514,23 @@ void sim__parse_mention(sim_parse *p, sim_operand reg) {
         p->mentions[at]++;
 }
 
+static bool is_read(const sim_parse *p, sim_operand reg) {
+    return reg != SIM_NO_OPERAND && p->mentions && p->mentions[(reg & 0x3fffffff) / 16] > 1;
+}
+
 static void drop_unread(sim_parse *p, uint32_t first) {
     for (uint32_t i = first; i < p->module->n_code; i++) {
         const sim_instr *in = &p->module->code[i];
         sim_access *a = in->step == sim__step_load ? in->access : NULL;
-        for (unsigned e = 0; a && e < a->vector; e++) {
-            if (a->reg[e] == SIM_NO_OPERAND || p->mentions[(a->reg[e] & 0x3fffffff) / 16] > 1)
-                continue;
-            a->reg[e] = SIM_NO_OPERAND;
-            a->has_holes = true;
-        }
+        unsigned wanted = 0;
+        for (unsigned e = 0; a && e < a->vector; e++)
+            wanted += is_read(p, a->reg[e]);
+        if (wanted == 0 || wanted == a->vector)
+            continue; /* a load for nothing is left as it is */
+        for (unsigned e = 0; e < a->vector; e++)
+            if (!is_read(p, a->reg[e]))
+                a->reg[e] = SIM_NO_OPERAND;
+        a->has_holes = true;
     }
 }
 
