@@ -7,7 +7,7 @@ static const sim_lane_op *const plain[] = {LANES_PARTS(PLAIN)};
 static const sim_lane_op *const avx2[] = {LANES_PARTS(AVX2)};
 
 static const sim_lane_op *const *tables(void) {
-    const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); /* F16C is older */
     return has ? avx2 : plain;
 }
 #else
