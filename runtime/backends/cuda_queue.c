@@ -22,6 +22,9 @@ typedef struct cuda_queue {
     staged_read reads[MAX_STAGED_READS];
 } cuda_queue;
 
+/* The engine's name for the default stream, which is NULL: an argument that was forgotten looks like that. */
+#define LEGACY_STREAM ((CUstream)1)
+
 CUstream kiln__cuda_queue_stream(void *queue) {
     return ((const cuda_queue *)queue)->stream;
 }
@@ -54,10 +57,12 @@ static kiln_status new_queue(kiln_device *device, CUstream adopted, void **queue
     cuda_queue *q = kiln__alloc(device->context, sizeof *q);
     if (!q)
         return KILN_E_MEMORY;
-    q->stream = adopted;
+    const bool is_default = adopted == LEGACY_STREAM; /* of whatever context is current, so of ours */
+    q->stream = is_default ? NULL : adopted;
     q->is_adopted = adopted != NULL;
-    const kiln_status status =
-        adopted ? check_stream_inside(device, adopted) : create_stream_inside(device, &q->stream);
+    const kiln_status status = is_default ? KILN_OK
+                               : adopted  ? check_stream_inside(device, adopted)
+                                          : create_stream_inside(device, &q->stream);
     if (status != KILN_OK) {
         kiln__free(device->context, q);
         return status;
