@@ -62,8 +62,11 @@ kiln_status kiln__cuda_enter(const kiln_device *device, bool *pushed) {
     return KILN_OK;
 }
 
-bool kiln__cuda_enter_to_release(const kiln_device *device, bool *pushed) {
-    return kiln__cuda_enter(device, pushed) == KILN_OK || kiln__cuda_enter(device, pushed) == KILN_OK;
+bool kiln__cuda_enter_to_release(const kiln_device *device) {
+    bool pushed = false;
+    if (kiln__cuda_enter(device, &pushed) != KILN_OK)
+        (void)kiln__cuda_enter(device, &pushed);
+    return pushed;
 }
 
 void kiln__cuda_leave(const kiln_device *device, bool pushed) {
@@ -133,9 +136,7 @@ static kiln_status cuda_alloc(kiln_device *device, size_t bytes, void **memory) 
 }
 
 static void cuda_free(kiln_device *device, void *memory) {
-    bool pushed;
-    if (!kiln__cuda_enter_to_release(device, &pushed))
-        return; /* a dead context has let go of it already */
+    const bool pushed = kiln__cuda_enter_to_release(device);
     (void)cuda_of(device)->cuMemFree((CUdeviceptr)(uintptr_t)memory);
     kiln__cuda_leave(device, pushed);
 }
@@ -193,9 +194,7 @@ static kiln_status cuda_event_create(kiln_device *device, void **event) {
 }
 
 static void cuda_event_destroy(kiln_device *device, void *event) {
-    bool pushed;
-    if (!kiln__cuda_enter_to_release(device, &pushed))
-        return; /* a dead context has let go of it already */
+    const bool pushed = kiln__cuda_enter_to_release(device);
     (void)cuda_of(device)->cuEventDestroy(event);
     kiln__cuda_leave(device, pushed);
 }

@@ -90,8 +90,9 @@ const char *kiln__cuda_error_name(CUresult error); /* static text for any number
 
 /* Makes the device's context current; `*pushed` is for kiln__cuda_leave. */
 kiln_status kiln__cuda_enter(const kiln_device *device, bool *pushed);
-/* Tries twice: what is not released now stays until the context goes. False: the context is gone. */
-bool kiln__cuda_enter_to_release(const kiln_device *device, bool *pushed);
+/* To release something; returns what kiln__cuda_leave wants. Tries twice, because what is not released now stays. A
+ * lost device refuses its context too, and is asked to let go all the same: graphs are of no context. */
+bool kiln__cuda_enter_to_release(const kiln_device *device);
 void kiln__cuda_leave(const kiln_device *device, bool pushed);
 
 /* Returns what `call` returns, made with the device's context current. */

@@ -216,15 +216,13 @@ kiln_status kiln__cuda_graph_launch(kiln_device *device, void *queue, void *grap
 void kiln__cuda_graph_destroy(kiln_device *device, void *graph) {
     const cuda_library *cuda = cuda_of(device);
     cuda_graph *g = graph;
-    bool pushed;
-    if (kiln__cuda_enter_to_release(device, &pushed)) { /* a dead context has let go of them already */
-        if (g->exec)
-            (void)cuda->cuGraphExecDestroy(g->exec);
-        if (g->graph)
-            (void)cuda->cuGraphDestroy(g->graph);
-        if (g->recorder)
-            (void)cuda->cuStreamDestroy(g->recorder);
-        kiln__cuda_leave(device, pushed);
-    }
+    const bool pushed = kiln__cuda_enter_to_release(device);
+    if (g->exec)
+        (void)cuda->cuGraphExecDestroy(g->exec);
+    if (g->graph)
+        (void)cuda->cuGraphDestroy(g->graph);
+    if (g->recorder)
+        (void)cuda->cuStreamDestroy(g->recorder);
+    kiln__cuda_leave(device, pushed);
     kiln__free(device->context, g);
 }

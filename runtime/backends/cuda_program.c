@@ -209,9 +209,9 @@ kiln_status kiln__cuda_module_load(kiln_device *device, const void *binary, size
 
 void kiln__cuda_module_unload(kiln_device *device, void *module) {
     cuda_module *m = module;
-    bool pushed;
-    if (m->module && kiln__cuda_enter_to_release(device, &pushed)) {
-        (void)cuda_of(device)->cuModuleUnload(m->module); /* a dead context has let go of it already */
+    if (m->module) {
+        const bool pushed = kiln__cuda_enter_to_release(device);
+        (void)cuda_of(device)->cuModuleUnload(m->module);
         kiln__cuda_leave(device, pushed);
     }
     kiln__free(device->context, m->kernels);

@@ -81,14 +81,12 @@ kiln_status kiln__cuda_queue_adopt(kiln_device *device, void *native_queue, void
 
 void kiln__cuda_queue_destroy(kiln_device *device, void *queue) {
     cuda_queue *q = queue;
-    bool pushed;
-    if (kiln__cuda_enter_to_release(device, &pushed)) { /* a dead context has let go of them already */
-        if (q->stage)
-            (void)cuda_of(device)->cuMemFreeHost(q->stage);
-        if (!q->is_adopted)
-            (void)cuda_of(device)->cuStreamDestroy(q->stream);
-        kiln__cuda_leave(device, pushed);
-    }
+    const bool pushed = kiln__cuda_enter_to_release(device);
+    if (q->stage)
+        (void)cuda_of(device)->cuMemFreeHost(q->stage);
+    if (!q->is_adopted)
+        (void)cuda_of(device)->cuStreamDestroy(q->stream);
+    kiln__cuda_leave(device, pushed);
     kiln__free(device->context, q);
 }
 
