@@ -136,12 +136,10 @@ typedef struct slots {
     void *module, *memory, *queue, *kernel, *graph, *events[2];
 } slots;
 
-static const cuda_library *library_called;
-
-static kiln_status fill_by_library(void *nothing, void *native_queue, const kiln_place *operands) {
-    (void)nothing;
-    const CUresult error = library_called->cuMemsetD32Async(cuda_address(operands[0]), 0x40400000, 4, native_queue);
-    return error == CUDA_SUCCESS ? KILN_OK : kiln_fail(KILN_E_DEVICE, "the library's cuMemsetD32Async failed");
+/* A vendor library, which says what the driver said. */
+static kiln_status fill_by_library(void *device, void *native_queue, const kiln_place *operands) {
+    CUDA_TRY((const kiln_device *)device, cuMemsetD32Async, cuda_address(operands[0]), 0x40400000, 4, native_queue);
+    return KILN_OK;
 }
 
 static kiln_status use_graph(kiln_device *device, slots *s) {
@@ -152,7 +150,7 @@ static kiln_status use_graph(kiln_device *device, slots *s) {
         {.kind = KILN_STEP_KERNEL, .label = "twice", .kernel = s->kernel},
         {.kind = KILN_STEP_COPY, .label = "copy", .copy = {row, data, 64, 64, 64, 1}},
         {.kind = KILN_STEP_COPY, .label = "rows", .copy = {rows, data, 8, 16, 8, 4}},
-        {.kind = KILN_STEP_CALL, .label = "call", .call = {fill_by_library, NULL, &last}},
+        {.kind = KILN_STEP_CALL, .label = "call", .call = {fill_by_library, device, &last}},
     };
     enum { N = sizeof nodes / sizeof *nodes };
     const kiln_node *list[N];
@@ -178,7 +176,6 @@ static kiln_status use_slots(kiln_device *device, slots *s) {
     double us;
     kiln_resources resources;
     KILN_TRY(kiln__device_open(device));
-    library_called = cuda_of(device);
     KILN_TRY(b->compile(device, source, sizeof source - 1, "twice.cu", "", &binary, &bytes));
     const kiln_status loaded = b->module_load(device, binary, bytes, &s->module);
     kiln__free(device->context, binary);
@@ -337,6 +334,27 @@ static void check_case(const char *store, const char *name, unsigned nth, int co
         fprintf(stderr, "SIMCUDA_FAIL=%s: %s: %s\n", text, kiln_status_name(status), kiln_last_error());
 }
 
+/* From some call on every call fails. What belongs to the context goes with it; nothing else is left. */
+static void check_lost(const char *store, unsigned nth) {
+    char text[32], left[4096] = "";
+    world w;
+    snprintf(text, sizeof text, "%u", nth);
+    setenv("SIMCUDA_LOSE", text, 1);
+    sim.reset();
+    const int before = test_failures;
+    const kiln_status status = whole(store, &w);
+    CHECK(w.engine_failed || status == KILN_E_DEVICE_LOST || (!w.device && status == KILN_E_NOT_FOUND));
+    if (w.device)
+        CHECK_STATUS(plan_and_run(&w), KILN_E_DEVICE_LOST);
+    kiln_context_destroy(w.context);
+    sim.ledger(left, sizeof left);
+    char *rest = NULL;
+    for (char *line = strtok_r(left, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        CHECK_HAS(line, "left to its context");
+    if (test_failures > before)
+        fprintf(stderr, "SIMCUDA_LOSE=%s: %s: %s\n", text, kiln_status_name(status), kiln_last_error());
+}
+
 int main(void) {
     enum { MAX_NAMES = 128, UNKNOWN = CUDA_ERROR_UNKNOWN, FATAL = CUDA_ERROR_LAUNCH_FAILED };
     static called list[MAX_NAMES];
@@ -360,6 +378,13 @@ int main(void) {
             check_case(store, list[i].name, nth, FATAL, true);
     }
     unsetenv("SIMCUDA_FAIL");
+    unsigned total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += list[i].times;
+    /* Not the last ones: calls that release do their work, and those before cuInit are not counted. */
+    for (unsigned nth = 1; nth < total * 3 / 4; nth += 7)
+        check_lost(store, nth);
+    unsetenv("SIMCUDA_LOSE");
     sim.reset();
     scratch_remove(store);
     return test_end();
