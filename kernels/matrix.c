@@ -136,8 +136,8 @@ const kiln_rule kiln__tile_rules[] = {KILN_TILE_RULES, {0}};
 
 /* From the best for much work down to the least that any device can do. */
 static const kiln_config tile_guesses[] = {
-    {.v = {128, 64, 16, 8, 4}}, {.v = {64, 64, 16, 4, 4}}, {.v = {64, 32, 16, 4, 4}},
-    {.v = {32, 32, 16, 2, 4}},  {.v = {32, 16, 8, 4, 2}},  {.v = {16, 16, 8, 4, 2}},
+    {.v = {128, 128, 16, 8, 8}}, {.v = {128, 64, 16, 8, 4}}, {.v = {64, 64, 16, 4, 4}}, {.v = {64, 32, 16, 4, 4}},
+    {.v = {32, 32, 16, 2, 4}},   {.v = {32, 16, 8, 4, 2}},   {.v = {16, 16, 8, 4, 2}},
 };
 enum { N_TILE_GUESSES = sizeof tile_guesses / sizeof *tile_guesses };
 

@@ -48,14 +48,15 @@ static int64_t copy_bytes(const kiln_mma_work *w) {
 
 /* An estimate that is past the limit wherever the compiler was seen to spill; where there is room it takes more than it
  * needs. Accumulators, fragments, what each copy of a work-item remembers of its row, and the rest: more where copies
- * are narrow, because then each has a place of its own in a row. */
+ * are narrow, because then each has a place of its own in a row, and for rows of 256 bytes, whose many steps the compiler
+ * takes together. */
 static int64_t registers(const kiln_config *c, const kiln_mma_work *w) {
     const int64_t rows = c->v[KILN_MMA_WM], columns = c->v[KILN_MMA_WN], row = c->v[KILN_MMA_TK] * elem_bytes(w);
     const int64_t a = divide_up(c->v[KILN_MMA_TM] * row / copy_bytes(w), items(c));
     const int64_t b = divide_up(c->v[KILN_MMA_TN] * row / CHUNK_BYTES, items(c));
     const int64_t narrow = copy_bytes(w) < CHUNK_BYTES;
-    const int64_t of_a = w->gathers ? 3 : 2, of_b = 2;
-    return rows * columns / 32 + rows / 4 + columns / 4 + a * (of_a + narrow) + b * (of_b + narrow) + 28 + 40 * narrow;
+    const int64_t of_a = w->gathers ? 3 : 2, of_b = 2, rest = 28 + 40 * narrow + (row > 128 ? 28 : 0);
+    return rows * columns / 32 + rows / 4 + columns / 4 + a * (of_a + narrow) + b * (of_b + narrow) + rest;
 }
 
 static int64_t groups(const kiln_config *c, const kiln_mma_work *w) {

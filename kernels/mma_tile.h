@@ -169,10 +169,11 @@ KILN_INLINE void mma_stage(unsigned stage, float acc[MMA_ROWS][MMA_COLUMNS][4]) 
                 a[i / 4][i % 4] = mma_round_tf32(a[i / 4][i % 4]);
         }
         KILN_UNROLL_ALL
-        for (int i = 0; i < MMA_ROWS; i++)
+        for (int i = 0; i < MMA_ROWS; i++) {
             KILN_UNROLL_ALL
-        for (int j = 0; j < MMA_COLUMNS; j++)
-            mma_product(acc[i][j], a[i], b + 2 * j);
+            for (int j = 0; j < MMA_COLUMNS; j++)
+                mma_product(acc[i][j], a[i], b + 2 * j);
+        }
     }
 }
 
@@ -181,10 +182,11 @@ KILN_INLINE void mma_stage(unsigned stage, float acc[MMA_ROWS][MMA_COLUMNS][4]) 
 template <class COPY>
 KILN_INLINE void mma_ring(unsigned ring, int first, int last, float acc[MMA_ROWS][MMA_COLUMNS][4], COPY copy) {
     KILN_UNROLL_ALL
-    for (int i = 0; i < MMA_ROWS; i++)
+    for (int i = 0; i < MMA_ROWS; i++) {
         KILN_UNROLL_ALL
-    for (int j = 0; j < 4 * MMA_COLUMNS; j++)
-        acc[i][j / 4][j % 4] = 0.0f;
+        for (int j = 0; j < 4 * MMA_COLUMNS; j++)
+            acc[i][j / 4][j % 4] = 0.0f;
+    }
     KILN_UNROLL_ALL
     for (int s = 0; s < KP_STAGES - 1; s++) {
         if (first + s < last)

@@ -66,14 +66,24 @@
 #define A_PITCH (KP_TM + 1)
 #define K       (KC_KH * KC_KW * KC_IC)
 
-KILN_INLINE float load_input(KILN_GLOBAL const KILN_STORED *input, int point, int points, int k) {
-    const int tap = k / KC_IC, channel = k % KC_IC;
-    const int item = point / (KC_H * KC_W);
-    const int y = point / KC_W % KC_H + tap / KC_KW - KC_KH / 2, x = point % KC_W + tap % KC_KW - KC_KW / 2;
-    if (point >= points || k >= K || y < 0 || y >= KC_H || x < 0 || x >= KC_W)
+/* Where the products k of a point come from: the tap, from the point, and the channel. Work-items keep their k from copy
+ * to copy, so that its divisions are made once a tile. */
+typedef struct source {
+    int y, x, channel;
+} source;
+
+KILN_INLINE source source_of(int k) {
+    const int tap = k / KC_IC;
+    const source s = {tap / KC_KW - KC_KH / 2, tap % KC_KW - KC_KW / 2, k % KC_IC};
+    return s;
+}
+
+KILN_INLINE float load_input(KILN_GLOBAL const KILN_STORED *input, int point, source from) {
+    const int item = point / (KC_H * KC_W), y = point / KC_W % KC_H + from.y, x = point % KC_W + from.x;
+    if (y < 0 || y >= KC_H || x < 0 || x >= KC_W)
         return 0.0f;
     const size_t pixel = ((size_t)item * (KC_H + 2 * KC_IHALO) + y + KC_IHALO) * (KC_W + 2 * KC_IHALO) + x + KC_IHALO;
-    return KILN_LOAD_STORED(input + pixel * KC_IC + channel);
+    return KILN_LOAD_STORED(input + pixel * KC_IC + from.channel);
 }
 
 KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)
@@ -84,6 +94,7 @@ KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)
     KILN_LOCAL float *b = scratch + KP_TK * A_PITCH; /* [TK][TN] */
     const int first_point = KILN_GROUP_X() * KP_TM, first_channel = KILN_GROUP_Y() * KP_TN;
     const int item_n = KILN_ITEM_X(), item_m = KILN_ITEM_Y(), item = item_m * ITEMS_N + item_n;
+    const int k_of_item = item % KP_TK; /* a group is at least 32 work-items, a multiple of TK */
 
     float acc[KP_WM][KP_WN];
     KILN_UNROLL_ALL
@@ -93,8 +104,10 @@ KILN_KERNEL(conv_tile, ITEMS_N, ITEMS_M, 1)
             acc[i][j] = 0.0f;
 
     for (int k0 = 0; k0 < K; k0 += KP_TK) {
-        for (int e = item; e < KP_TM * KP_TK; e += ITEMS)
-            a[e % KP_TK * A_PITCH + e / KP_TK] = load_input(input, first_point + e / KP_TK, points, k0 + e % KP_TK);
+        const source from = source_of(k0 + k_of_item);
+        for (int row = item / KP_TK; row < KP_TM; row += ITEMS / KP_TK)
+            a[k_of_item * A_PITCH + row] =
+                first_point + row < points && k0 + k_of_item < K ? load_input(input, first_point + row, from) : 0.0f;
         for (int e = item; e < KP_TK * KP_TN; e += ITEMS) {
             const int k = k0 + e / KP_TN, channel = first_channel + e % KP_TN;
             b[e] = k < K && channel < KC_OC ? KILN_LOAD_STORED(weights + (size_t)k * KC_OC + channel) : 0.0f;
