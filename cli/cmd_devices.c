@@ -33,6 +33,8 @@ static void add_device(output *out, const kiln_device_info *d) {
     output_cell_number(out, "numa_node", d->numa_node);
     output_cell_text(out, "near_cores", d->near_cores);
     output_cell_text(out, "features", d->features);
+    output_cell_text(out, "arch", d->arch);
+    output_cell_number(out, "compute_capability", d->compute_capability);
 }
 
 static int run(cli_state *cli, int argc, char **argv) {

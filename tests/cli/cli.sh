@@ -468,6 +468,13 @@ test_arch_warm() {
     json_positive counters.compiles
     expect 0 --json warm "$tower" --arch sm_80 --batch 1,2
     json_is counters.compiles 0
+    # What to ask for is what the machine with the GPU says.
+    local simulated=${kiln%/*}/libsimcuda.so
+    if [ -f "$simulated" ]; then
+        KILN_CUDA_LIBRARY=$simulated expect 0 --json --device cuda:0 devices
+        json_is devices.0.arch sm_80
+        json_is devices.0.units 8
+    fi
     expect 1 warm "$tower" --arch sm_8 && err_has "compiles for sm_"
     expect 1 warm "$work/none.bin.gz" --arch sm_80
 }
