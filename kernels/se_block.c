@@ -167,29 +167,38 @@ enum { GROUP };
 static const int32_t group_values[] = {32, 64, 128, 256, 512, 1024};
 static const kiln_param group_params[] = {{"group", group_values, sizeof group_values / sizeof *group_values}, {0}};
 
-static size_t group_local_bytes(const kiln_problem *p) {
-    return (size_t)(p->v[C] + p->v[R] + gates_of(p)) * sizeof(float);
+/* Mean, z, gates, partial sums and counts: scratch of se_block/fused_group.cl. */
+static size_t group_local_bytes(const kiln_problem *p, int64_t group) {
+    const int64_t stages = p->v[R] > gates_of(p) ? p->v[R] : gates_of(p), partial = group > stages ? group : stages;
+    return (size_t)(p->v[C] + p->v[R] + gates_of(p) + 2 * partial) * sizeof(float);
 }
 
 static bool group_size(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
     (void)p;
     return (uint32_t)c->v[GROUP] <= caps->max_group_size && (uint32_t)c->v[GROUP] <= caps->max_group[0];
 }
-static const kiln_rule group_rules[] = {{"the work-group is larger than the device's", 1u << GROUP, group_size}, {0}};
+static bool group_local(const kiln_config *c, const kiln_problem *p, const kiln_caps *caps) {
+    return group_local_bytes(p, c->v[GROUP]) <= caps->local_bytes;
+}
+static const kiln_rule group_rules[] = {
+    {"the work-group is larger than the device's", 1u << GROUP, group_size},
+    {"mean, gates and partial sums do not fit the device's local memory", 1u << GROUP, group_local},
+    {0}};
 
 static const char *group_reject(const kiln_problem *p, const kiln_caps *caps) {
     const kiln_config least = {.v = {[GROUP] = group_values[0]}};
     if (!group_size(&least, p, caps))
         return "the device's work-groups are too small";
-    return group_local_bytes(p) <= caps->local_bytes ? NULL : "mean and gates do not fit the device's local memory";
+    return group_local(&least, p, caps) ? NULL : group_rules[1].why;
 }
 
-/* A work-item for each channel, up to what most GPUs run best. */
+/* A work-item for each channel; on a GPU four, since each waits for memory most of the time. */
 static void group_guess(const kiln_problem *p, const kiln_caps *caps, kiln_config *out) {
     *out = (kiln_config){.v = {[GROUP] = group_values[0]}};
     for (size_t i = 1; i < sizeof group_values / sizeof *group_values; i++) {
         const kiln_config larger = {.v = {[GROUP] = group_values[i]}};
-        if (group_values[i] < 2 * p->v[C] && group_values[i] <= 256 && group_size(&larger, p, caps))
+        const int64_t most = caps->kind == KILN_DEVICE_GPU ? 8 * p->v[C] : 2 * p->v[C];
+        if (group_values[i] < most && group_size(&larger, p, caps) && group_local(&larger, p, caps))
             *out = larger;
     }
 }
@@ -203,7 +212,7 @@ static kiln_status group_lower(const kiln_problem *p, const kiln_config *config,
     kiln__step_group(s, (uint32_t)config->v[GROUP], 1, 1);
     kiln__step_grid(s, (uint32_t)p->v[N], 1, 1);
     args(p, l, s);
-    kiln__step_local(s, group_local_bytes(p));
+    kiln__step_local(s, group_local_bytes(p, config->v[GROUP]));
     return KILN_OK;
 }
 

@@ -5,9 +5,14 @@
  *     x . . . x . . .  ->  m . . .  -w1->  z . .  -w2->  s . . . | t . . .   ->    x * sigmoid(s) + t, epilogue
  *     x . . . x . . .                relu
  *
- * A work-item computes every GROUP-th element of each stage, so that neighbours read neighbouring channels. What is
- * between input and output is local memory. Points with a mask of 0 do not count; a board without points has a mean of
- * zero.
+ * A work-item computes every GROUP-th element of each stage, so that neighbours read neighbouring channels. Where a stage
+ * has fewer elements than the group has work-items, several share the sum of one:
+ *
+ *     work-items   0 1 2   3 4 5   6 7 8 .        width 3, GROUP 10: three parts, each every third term
+ *     partial      a b c   a b c   a b c   ->   added up
+ *
+ * What is between input and output is local memory. Points with a mask of 0 do not count; a board without points has a
+ * mean of zero.
  *
  * Grid: x = items. Group: GROUP. */
 #include "dialect.h"
@@ -43,6 +48,8 @@
 
 #define GATES    (KC_FORM * KC_C)
 #define PADDED_W (KC_W + 2 * KC_IHALO)
+/* Of a point of the board, from its first on. */
+#define PIXEL(point, halo) ((halo) ? (point) / KC_W * (KC_W + 2 * (halo)) + (point) % KC_W : (point))
 
 #if KC_MASK
 #define MASK_PARAM      KILN_GLOBAL const KILN_STORED *KILN_RESTRICT mask,
@@ -52,13 +59,29 @@
 #define ON_BOARD(point) 1
 #endif
 
-/* One element of in w + b. */
-KILN_INLINE float dense(KILN_LOCAL const float *in, KILN_GLOBAL const KILN_STORED *w, KILN_GLOBAL const float *b, int j,
-                        int depth, int width) {
-    float acc = b[j];
-    for (int k = 0; k < depth; k++)
-        acc = KILN_FMA(in[k], KILN_LOAD_STORED(w + (size_t)k * width + j), acc);
-    return acc;
+/* How many work-items share an element of a stage of `width` elements, and what there is of partial sums at most. */
+#define PARTS(width)  (KP_GROUP / (width) > 1 ? KP_GROUP / (width) : 1)
+#define MOST(a, b)    ((a) > (b) ? (a) : (b))
+#define PARTIAL       MOST(MOST(KP_GROUP, KC_R), GATES) /* GATES >= C */
+
+/* Adds up what the parts of an element have. */
+KILN_INLINE float whole(KILN_LOCAL const float *partial, int j, int width) {
+    float sum = partial[j];
+    for (int part = 1; part < PARTS(width); part++)
+        sum += partial[part * width + j];
+    return sum;
+}
+
+/* Partial sums of in w. */
+KILN_INLINE void dense(KILN_LOCAL const float *in, KILN_GLOBAL const KILN_STORED *w, int depth, int width,
+                       KILN_LOCAL float *partial) {
+    for (int e = KILN_ITEM_X(); e < PARTS(width) * width; e += KP_GROUP) {
+        const int j = e % width;
+        float acc = 0.0f;
+        for (int k = e / width; k < depth; k += PARTS(width))
+            acc = KILN_FMA(in[k], KILN_LOAD_STORED(w + (size_t)k * width + j), acc);
+        partial[e] = acc;
+    }
 }
 
 KILN_KERNEL(se_block_fused_group, KP_GROUP, 1, 1)
@@ -70,14 +93,19 @@ KILN_KERNEL(se_block_fused_group, KP_GROUP, 1, 1)
     KILN_LOCAL float *mean = scratch;
     KILN_LOCAL float *z = mean + KC_C;
     KILN_LOCAL float *gates = z + KC_R;
+    KILN_LOCAL float *partial = gates + GATES;
+    KILN_LOCAL float *counted = partial + PARTIAL;
     const int item = KILN_GROUP_X(), local_item = KILN_ITEM_X();
     KILN_GLOBAL const KILN_STORED *board =
         input + (((size_t)item * (KC_H + 2 * KC_IHALO) + KC_IHALO) * PADDED_W + KC_IHALO) * KC_C;
+    KILN_GLOBAL KILN_STORED *to =
+        output + (((size_t)item * (KC_H + 2 * KC_OHALO) + KC_OHALO) * (KC_W + 2 * KC_OHALO) + KC_OHALO) * KC_C;
 
-    for (int channel = local_item; channel < KC_C; channel += KP_GROUP) {
+    for (int e = local_item; e < PARTS(KC_C) * KC_C; e += KP_GROUP) {
+        const int channel = e % KC_C;
         int count = 0;
         float sum = 0.0f;
-        for (int y = 0; y < KC_H; y++) {
+        for (int y = e / KC_C; y < KC_H; y += PARTS(KC_C)) {
             float row = 0.0f; /* rows apart: a long chain of additions loses more */
             for (int x = 0; x < KC_W; x++)
                 if (ON_BOARD((size_t)item * (KC_H * KC_W) + y * KC_W + x)) {
@@ -86,27 +114,38 @@ KILN_KERNEL(se_block_fused_group, KP_GROUP, 1, 1)
                 }
             sum += row;
         }
-        mean[channel] = sum / (float)(count > 0 ? count : 1);
+        partial[e] = sum;
+        counted[e] = (float)count;
     }
     KILN_BARRIER();
+    for (int channel = local_item; channel < KC_C; channel += KP_GROUP)
+        mean[channel] = whole(partial, channel, KC_C) / KILN_MAX(whole(counted, channel, KC_C), 1.0f);
+    KILN_BARRIER();
+    dense(mean, w1, KC_C, KC_R, partial);
+    KILN_BARRIER();
     for (int j = local_item; j < KC_R; j += KP_GROUP) {
-        const float x = dense(mean, w1, b1, j, KC_C, KC_R);
+        const float x = b1[j] + whole(partial, j, KC_R);
         z[j] = x < 0.0f ? 0.0f : x;
     }
     KILN_BARRIER();
+    dense(z, w2, KC_R, GATES, partial);
+    KILN_BARRIER();
     for (int j = local_item; j < GATES; j += KP_GROUP) {
-        const float x = dense(z, w2, b2, j, KC_R, GATES);
+        const float x = b2[j] + whole(partial, j, GATES);
         gates[j] = j < KC_C ? KILN_SIGMOID(float, x) : x;
     }
     KILN_BARRIER();
-    for (int e = local_item; e < KC_H * KC_W * KC_C; e += KP_GROUP) {
-        const int channel = e % KC_C, y = e / KC_C / KC_W, x = e / KC_C % KC_W;
-        const int point = (item * KC_H + y) * KC_W + x;
-        float value = KILN_LOAD_STORED(board + (y * PADDED_W + x) * KC_C + channel) * gates[channel];
-        if (KC_FORM == 2)
-            value = value + gates[GATES - KC_C + channel];
-        KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, value, item, point, channel, KC_C);
-        const size_t row = (size_t)item * (KC_H + 2 * KC_OHALO) + y + KC_OHALO;
-        KILN_STORE_STORED(value, output + (row * (KC_W + 2 * KC_OHALO) + x + KC_OHALO) * KC_C + channel);
+    /* a work-item stays with its channel, so that it has the gates in registers */
+    for (int e = local_item; e < PARTS(KC_C) * KC_C; e += KP_GROUP) {
+        const int channel = e % KC_C;
+        const float scale = gates[channel], shift = KC_FORM == 2 ? gates[GATES - KC_C + channel] : 0.0f;
+        for (int p = e / KC_C; p < KC_H * KC_W; p += PARTS(KC_C)) {
+            float value = KILN_LOAD_STORED(board + PIXEL(p, KC_IHALO) * KC_C + channel) * scale;
+            if (KC_FORM == 2)
+                value = value + shift;
+            KILN_EPILOGUE(float, KILN_SCALAR_LOAD, KILN_SCALAR_STORE, value, item, item * (KC_H * KC_W) + p, channel,
+                          KC_C);
+            KILN_STORE_STORED(value, to + PIXEL(p, KC_OHALO) * KC_C + channel);
+        }
     }
 }
