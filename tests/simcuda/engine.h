@@ -308,6 +308,7 @@ enum {
         SIM_COUNTS
 };
 
+enum { SIM_MULTIPROCESSORS = 8 }; /* as the driver says */
 enum { SIM_CALL_DEPTH = 16, SIM_BARRIERS = 16, SIM_MAX_WARPS = 32 };
 
 /* One warp's cp.async until its wait. */

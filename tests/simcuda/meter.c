@@ -8,11 +8,11 @@ void sim_meter_add(sim_meter *sum, const sim_meter *more) {
     sum->cycles += more->cycles;
 }
 
-/* A device of 108 multiprocessors: 128 lanes, 16 of them for special functions, 1024 multiply-adds of matrices and one
- * pass through shared memory a cycle each; 48 sectors of global memory a cycle for all. Blocks keep as many of them
- * busy as there are. Only meant to grow when a kernel does more. */
+/* Of each multiprocessor: 128 lanes, 16 of them for special functions, 1024 multiply-adds of matrices and one
+ * pass through shared memory a cycle; for all, 48 sectors of global memory. A block keeps one busy. Only meant to grow
+ * when a kernel does more. */
 static uint64_t cycles(const sim_meter *m, uint64_t blocks) {
-    const uint64_t busy = blocks < 108 ? blocks : 108;
+    const uint64_t busy = blocks < SIM_MULTIPROCESSORS ? blocks : SIM_MULTIPROCESSORS;
     const uint64_t lanes = m->instructions / 128 + m->special / 16 + m->matrix * 2 + m->shared_passes;
     return 1000 + lanes / (busy ? busy : 1) + m->global_sectors / 48 + m->atomics / 32;
 }

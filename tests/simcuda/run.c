@@ -7,7 +7,6 @@ enum {
     WARP_TURN = 1024,        /* instructions of a warp until another's turn */
     LANES_TURN = 2048,       /* of some lanes of a warp while others of it wait */
     MAX_SHARED = 164 * 1024, /* of a block on sm_80 */
-    MULTIPROCESSORS = 108,   /* as %nsmid says */
 };
 static const uint64_t endless = UINT64_C(1) << 40;
 
@@ -227,8 +226,8 @@ static void fill_specials(const sim_exec *x, const sim_block_state *b, sim_warp_
         s[SIM_SPECIAL_laneid][i] = i;
         s[SIM_SPECIAL_warpid][i] = w->index;
         s[SIM_SPECIAL_nwarpid][i] = b->n_warps;
-        s[SIM_SPECIAL_smid][i] = (uint32_t)(number % MULTIPROCESSORS);
-        s[SIM_SPECIAL_nsmid][i] = MULTIPROCESSORS;
+        s[SIM_SPECIAL_smid][i] = (uint32_t)(number % SIM_MULTIPROCESSORS);
+        s[SIM_SPECIAL_nsmid][i] = SIM_MULTIPROCESSORS;
         s[SIM_SPECIAL_lanemask_eq][i] = 1u << i;
         s[SIM_SPECIAL_lanemask_lt][i] = (1u << i) - 1;
         s[SIM_SPECIAL_lanemask_le][i] = (1u << i) - 1 + (1u << i);

@@ -60,7 +60,8 @@ typedef struct sim_fault {
     X(global_requests, "loads, stores and async copies of global memory, one a warp")                                  \
     X(global_sectors, "32-byte pieces they touched: sectors / requests is the cost of a request")                      \
     X(shared_requests, "loads and stores of shared memory, one a warp")                                                \
-    X(shared_passes, "passes they took through the 32 banks: passes - requests are bank conflicts")                    \
+    X(shared_passes,                                                                                                   \
+      "passes they took through the 32 banks; at best 1, of a full warp 2 for 8 bytes a lane, 4 for 16")               \
     X(local_requests, "loads and stores of a thread's own memory, one a warp: spills and indexed arrays")              \
     X(atomics, "atomic operations")                                                                                    \
     X(barriers, "barriers a block passed")
