@@ -3,8 +3,7 @@
 add_library(simnvrtc SHARED simnvrtc.c simnvrtc_record.c)
 target_include_directories(simnvrtc PRIVATE ${CMAKE_SOURCE_DIR}/runtime)
 target_compile_definitions(simnvrtc PRIVATE _GNU_SOURCE)
-target_link_libraries(simnvrtc PRIVATE kiln_options ${KILN_ZSTD_LINK_LIBRARIES} ${KILN_XXHASH_LINK_LIBRARIES}
-  ${CMAKE_DL_LIBS} Threads::Threads)
+target_link_libraries(simnvrtc PRIVATE kiln_options kiln_libraries ${CMAKE_DL_LIBS} Threads::Threads)
 set_target_properties(simnvrtc PROPERTIES C_VISIBILITY_PRESET hidden)
 target_sources(simcuda_test_simnvrtc PRIVATE simnvrtc_record.c)
 
@@ -22,6 +21,10 @@ function(sim_add_test name)
   set_tests_properties(simcuda.${name} PROPERTIES LABELS "simcuda;simcuda_suite" FIXTURES_REQUIRED simcuda_missing)
   set(sim_suite ${sim_suite} simcuda.${name} PARENT_SCOPE)
 endfunction()
+
+set_property(TEST simcuda.planted APPEND PROPERTY ENVIRONMENT ${sim_environment})
+set_tests_properties(simcuda.planted PROPERTIES LABELS "simcuda;simcuda_suite" FIXTURES_REQUIRED simcuda_missing)
+list(APPEND sim_suite simcuda.planted)
 
 add_test(NAME simcuda.begin COMMAND ${CMAKE_COMMAND} -E rm -f ${sim_missing})
 set_tests_properties(simcuda.begin PROPERTIES LABELS simcuda FIXTURES_SETUP simcuda_missing)

@@ -1,16 +1,8 @@
 /* The look-alike of NVRTC: PTX from a record, and what it says when there is none. */
+#include "nvrtc_open.h"
 #include "scratch.h"
 #include "simnvrtc.h"
-#include "testing.h"
-#include <dlfcn.h>
 #include <zstd.h>
-
-static struct {
-    void *so;
-#define KILN_FN(result, name, params) result(*name) params;
-#include "backends/nvrtc.fn"
-#undef KILN_FN
-} n;
 
 /* The library reads its environment once: each case opens it anew. */
 static void open_library(const char *ptx, const char *missing, const char *record) {
@@ -18,19 +10,7 @@ static void open_library(const char *ptx, const char *missing, const char *recor
     setenv("SIMNVRTC_REAL", "", 1);
     setenv("SIMNVRTC_MISSING", missing, 1);
     setenv("SIMNVRTC_RECORD", record, 1);
-    const char *path = getenv("KILN_NVRTC_LIBRARY");
-    REQUIRE(path != NULL);
-    n.so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!n.so)
-        fprintf(stderr, "%s\n", dlerror());
-    REQUIRE(n.so != NULL);
-    void *symbol;
-#define KILN_FN(result, name, params)                                                                                  \
-    symbol = dlsym(n.so, #name);                                                                                       \
-    REQUIRE(symbol != NULL);                                                                                           \
-    memcpy(&n.name, &symbol, sizeof symbol);
-#include "backends/nvrtc.fn"
-#undef KILN_FN
+    nvrtc_open();
 }
 
 static const char source[] = "kernel a", changed[] = "kernel a, changed";
@@ -52,19 +32,19 @@ static void write_record(const char *path, size_t cut) {
 
 static nvrtcResult compile(const char *text, const char *const *with, char *got, char *log) {
     nvrtcProgram p;
-    REQUIRE(n.nvrtcCreateProgram(&p, text, "a/b.cl", 0, NULL, NULL) == NVRTC_SUCCESS);
-    const nvrtcResult result = n.nvrtcCompileProgram(p, 2, with);
+    REQUIRE(nvrtc.nvrtcCreateProgram(&p, text, "a/b.cl", 0, NULL, NULL) == NVRTC_SUCCESS);
+    const nvrtcResult result = nvrtc.nvrtcCompileProgram(p, 2, with);
     size_t bytes;
-    CHECK(n.nvrtcGetProgramLogSize(p, &bytes) == NVRTC_SUCCESS && bytes <= 1024);
-    CHECK(n.nvrtcGetProgramLog(p, log) == NVRTC_SUCCESS);
+    CHECK(nvrtc.nvrtcGetProgramLogSize(p, &bytes) == NVRTC_SUCCESS && bytes <= 1024);
+    CHECK(nvrtc.nvrtcGetProgramLog(p, log) == NVRTC_SUCCESS);
     if (result == NVRTC_SUCCESS) {
-        CHECK(n.nvrtcGetPTXSize(p, &bytes) == NVRTC_SUCCESS && bytes == sizeof ptx);
-        CHECK(n.nvrtcGetPTX(p, got) == NVRTC_SUCCESS);
-        CHECK(n.nvrtcGetCUBINSize(p, &bytes) == NVRTC_SUCCESS && bytes == 0);
+        CHECK(nvrtc.nvrtcGetPTXSize(p, &bytes) == NVRTC_SUCCESS && bytes == sizeof ptx);
+        CHECK(nvrtc.nvrtcGetPTX(p, got) == NVRTC_SUCCESS);
+        CHECK(nvrtc.nvrtcGetCUBINSize(p, &bytes) == NVRTC_SUCCESS && bytes == 0);
     } else {
-        CHECK(n.nvrtcGetPTX(p, got) != NVRTC_SUCCESS);
+        CHECK(nvrtc.nvrtcGetPTX(p, got) != NVRTC_SUCCESS);
     }
-    n.nvrtcDestroyProgram(&p);
+    nvrtc.nvrtcDestroyProgram(&p);
     CHECK(p == NULL);
     return result;
 }
@@ -76,13 +56,13 @@ static void test_recorded(void) {
     int major, minor, archs;
     write_record(path, 0);
     open_library(path, missing, "");
-    CHECK(n.nvrtcVersion(&major, &minor) == NVRTC_SUCCESS && major == 13 && minor == 0);
-    CHECK(n.nvrtcGetNumSupportedArchs(&archs) == NVRTC_SUCCESS && archs == 1);
-    CHECK(n.nvrtcGetSupportedArchs(&archs) == NVRTC_SUCCESS && archs == 80);
+    CHECK(nvrtc.nvrtcVersion(&major, &minor) == NVRTC_SUCCESS && major == 13 && minor == 0);
+    CHECK(nvrtc.nvrtcGetNumSupportedArchs(&archs) == NVRTC_SUCCESS && archs == 1);
+    CHECK(nvrtc.nvrtcGetSupportedArchs(&archs) == NVRTC_SUCCESS && archs == 80);
     CHECK(compile(source, options, got, log) == NVRTC_SUCCESS);
     CHECK_STR(got, ptx);
     CHECK(access(missing, F_OK) != 0);
-    dlclose(n.so);
+    dlclose(nvrtc.so);
 }
 
 static void test_not_recorded(void) {
@@ -101,7 +81,7 @@ static void test_not_recorded(void) {
         lines += *c == '\n';
     free(text);
     CHECK(lines == 2);
-    dlclose(n.so);
+    dlclose(nvrtc.so);
 }
 
 /* What was asked for is kept as the record will have it. */
@@ -110,7 +90,7 @@ static void test_record(void) {
     const ptx_key key = ptx_key_of(source, 2, options);
     open_library(path, "", folder);
     CHECK(compile(source, options, got, log) == NVRTC_SUCCESS);
-    dlclose(n.so);
+    dlclose(nvrtc.so);
     snprintf(file, sizeof file, "%s/a_b.cl-%016llx-%016llx", folder, (unsigned long long)key.source,
              (unsigned long long)key.options);
     snprintf(expected, sizeof expected, "%016llx %016llx %zu a/b.cl\n%s", (unsigned long long)key.source,
@@ -126,14 +106,14 @@ static void test_damaged(void) {
     int major, minor;
     write_record(path, 3);
     open_library(path, "", "");
-    CHECK(n.nvrtcVersion(&major, &minor) != NVRTC_SUCCESS);
+    CHECK(nvrtc.nvrtcVersion(&major, &minor) != NVRTC_SUCCESS);
     CHECK(compile(source, options, got, log) == NVRTC_ERROR_COMPILATION);
     CHECK_HAS(log, "not a whole record");
-    dlclose(n.so);
+    dlclose(nvrtc.so);
     open_library("/nowhere/ptx.zst", "", "");
     CHECK(compile(source, options, got, log) == NVRTC_ERROR_COMPILATION);
     CHECK_HAS(log, "/nowhere/ptx.zst");
-    dlclose(n.so);
+    dlclose(nvrtc.so);
 }
 
 int main(void) {
