@@ -29,10 +29,14 @@ list(APPEND sim_suite simcuda.planted)
 add_test(NAME simcuda.begin COMMAND ${CMAKE_COMMAND} -E rm -f ${sim_missing})
 set_tests_properties(simcuda.begin PROPERTIES LABELS simcuda FIXTURES_SETUP simcuda_missing)
 
-foreach(family affine block conv gemm global_pool se_block)
+foreach(family affine block gemm global_pool se_block)
   sim_add_test(check.${family} check --family ${family})
 endforeach()
-sim_add_test(digits test_digits)
+foreach(variant ref tile winograd_nonfused mma)
+  sim_add_test(check.conv_${variant} check --family conv --variant ${variant})
+endforeach()
+sim_add_test(digits test_digits once)
+sim_add_test(katago ${CMAKE_CURRENT_SOURCE_DIR}/katago $<TARGET_FILE:kiln_cli>)
 
 # Programs that were asked for and not in the record: a source or a guess changed since.
 add_test(NAME simcuda.record COMMAND sh -c
