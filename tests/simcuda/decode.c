@@ -286,11 +286,30 @@ static bool decode_lop3(sim_parse *p, sim_instr *in, sim_args *args) {
     return sim__fill_operands(p, in, "wwww", args);
 }
 
+/* ---- carries ---- */
+
+/* {add,sub}{c}{.cc}.<type> and mad{c}.<lo|hi>{.cc}.<type> with a carry in or out: sub says which. */
+static bool decode_carry(sim_parse *p, sim_instr *in, sim_args *args) {
+    const char *name = p->part[0], *type = sim__last_part(p);
+    const bool product = name[0] == 'm', takes = strchr(name, 'c') != NULL, gives = sim__has_modifier(p, "cc");
+    if (!takes && !gives)
+        return decode_lanes(p, in, args);
+    in->sub =
+        (uint8_t)((takes ? SIM_CARRY_IN : 0) | (gives ? SIM_CARRY_OUT : 0) | (name[0] == 's' ? SIM_CARRY_SUB : 0) |
+                  (product ? sim__has_modifier(p, "hi") ? SIM_CARRY_HIGH : SIM_CARRY_LOW : 0));
+    in->flags = type[0] == 's';
+    in->step = sim__step_carry;
+    in->kind = SIM_COUNT_integer;
+    return sim__fill_operands(p, in, strchr(type, '6') ? product ? "llll" : "lll" : product ? "wwww" : "www", args);
+}
+
 /* ---- all ---- */
 
 static const sim_mnemonic here[] = {
-    {"setp", decode_setp}, {"set", decode_set},   {"slct", decode_slct}, {"mov", decode_mov},
-    {"bfi", decode_bfi},   {"lop3", decode_lop3}, {NULL, NULL},
+    {"setp", decode_setp}, {"set", decode_set},    {"slct", decode_slct}, {"mov", decode_mov},
+    {"add", decode_carry}, {"addc", decode_carry}, {"sub", decode_carry}, {"subc", decode_carry},
+    {"mad", decode_carry}, {"madc", decode_carry}, {"bfi", decode_bfi},   {"lop3", decode_lop3},
+    {NULL, NULL},
 };
 
 bool sim__decode(sim_parse *p, sim_instr *in, sim_args *args) {

@@ -191,6 +191,13 @@ typedef enum sim_atomic {
 enum { SIM_BAR_SYNC, SIM_BAR_ARRIVE, SIM_BAR_POPC, SIM_BAR_AND, SIM_BAR_OR };
 enum { SIM_COPY_ALL, SIM_COPY_BYTES, SIM_COPY_IGNORE };
 enum { SIM_WAIT_GROUP, SIM_WAIT_ALL };
+enum {
+    SIM_CARRY_IN = 1,
+    SIM_CARRY_OUT = 2,
+    SIM_CARRY_SUB = 4,
+    SIM_CARRY_LOW = 8,
+    SIM_CARRY_HIGH = 16
+}; /* LOW, HIGH: of mad */
 enum { SIM_SHUFFLE_UP, SIM_SHUFFLE_DOWN, SIM_SHUFFLE_BFLY, SIM_SHUFFLE_IDX };
 enum { SIM_VOTE_BALLOT, SIM_VOTE_ALL, SIM_VOTE_ANY, SIM_VOTE_UNI };
 enum { SIM_REDUCE_ADD, SIM_REDUCE_MIN, SIM_REDUCE_MAX, SIM_REDUCE_AND, SIM_REDUCE_OR, SIM_REDUCE_XOR };
@@ -325,6 +332,7 @@ typedef struct sim_warp_state {
     uint8_t *local; /* 32 * local bytes of the kernel */
     uint32_t index;
     uint32_t all, live; /* lanes it began with, lanes that have not left */
+    uint32_t carry;     /* of add.cc and the like, a bit a lane */
     uint32_t parked;    /* lanes that wait at a warp's barrier for others of it */
     uint32_t pc, mask;  /* who runs now */
     uint32_t limit;     /* the lowest program counter of other live lanes; UINT32_MAX: none */

@@ -1,5 +1,6 @@
 /* Integer arithmetic. All of it wraps, so signed operations are done unsigned. */
 #include "lanes.h"
+#include "wide.h"
 
 /* ---- what is the same for signed and unsigned ---- */
 
@@ -54,18 +55,10 @@ WIDENING(uint16_t, uint32_t, uint16_t, uint32_t, u16)
 WIDENING(int32_t, int64_t, uint32_t, uint64_t, s32)
 WIDENING(uint32_t, uint64_t, uint32_t, uint64_t, u32)
 
-static uint64_t high_u64(uint64_t x, uint64_t y) {
-    const uint64_t xl = (uint32_t)x, xh = x >> 32, yl = (uint32_t)y, yh = y >> 32;
-    const uint64_t middle = xh * yl + (xl * yl >> 32), other = xl * yh + (uint32_t)middle;
-    return xh * yh + (middle >> 32) + (other >> 32);
-}
-static uint64_t high_s64(uint64_t x, uint64_t y) {
-    return high_u64(x, y) - (x >> 63 ? y : 0) - (y >> 63 ? x : 0);
-}
-BINARY(mul_hi_u64, uint64_t, uint64_t, uint64_t, high_u64(x, y))
-BINARY(mul_hi_s64, uint64_t, uint64_t, uint64_t, high_s64(x, y))
-TERNARY(mad_hi_u64, uint64_t, uint64_t, uint64_t, uint64_t, high_u64(x, y) + z)
-TERNARY(mad_hi_s64, uint64_t, uint64_t, uint64_t, uint64_t, high_s64(x, y) + z)
+BINARY(mul_hi_u64, uint64_t, uint64_t, uint64_t, sim__high_u64(x, y))
+BINARY(mul_hi_s64, uint64_t, uint64_t, uint64_t, sim__high_s64(x, y))
+TERNARY(mad_hi_u64, uint64_t, uint64_t, uint64_t, uint64_t, sim__high_u64(x, y) + z)
+TERNARY(mad_hi_s64, uint64_t, uint64_t, uint64_t, uint64_t, sim__high_s64(x, y) + z)
 
 static int32_t clamp_s32(int64_t x) {
     return (int32_t)(x < INT32_MIN ? INT32_MIN : x > INT32_MAX ? INT32_MAX : x);

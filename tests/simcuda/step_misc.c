@@ -1,6 +1,7 @@
 /* What does not fit the pattern of three sources and one result. */
 #include "run.h"
 #include "steps.h"
+#include "wide.h"
 #include <string.h>
 
 sim_step sim__step_nothing(sim_exec *x, const sim_instr *in, uint32_t mask) {
@@ -134,6 +135,45 @@ sim_step sim__step_lop3(sim_exec *x, const sim_instr *in, uint32_t mask) {
             sim__blend(sim__at(x, more->second), &p, mask, 0);
     }
     sim__blend(sim__at(x, in->d), result, mask, 4);
+    return SIM_STEP_NEXT;
+}
+
+/* ---- carries ---- */
+
+/* The first of the two numbers that are added. */
+static uint64_t first_term(const sim_instr *in, uint64_t a, uint64_t b) {
+    if (in->sub & SIM_CARRY_LOW)
+        return a * b;
+    if (!(in->sub & SIM_CARRY_HIGH))
+        return a;
+    if (in->width == 8)
+        return in->flags ? sim__high_s64(a, b) : sim__high_u64(a, b);
+    return in->flags ? (uint64_t)((int64_t)(int32_t)a * (int32_t)b) >> 32 : a * b >> 32;
+}
+
+sim_step sim__step_carry(sim_exec *x, const sim_instr *in, uint32_t mask) {
+    const uint8_t *const source[] = {sim__at(x, in->a), sim__at(x, in->b), sim__at(x, in->c)};
+    const uint64_t all = in->width == 8 ? UINT64_MAX : UINT32_MAX;
+    const bool product = in->sub & (SIM_CARRY_LOW | SIM_CARRY_HIGH);
+    uint8_t *d = sim__at(x, in->d);
+    uint32_t out = 0;
+    for (unsigned i = 0; i < SIM_WARP; i++) {
+        uint64_t v[3] = {0, 0, 0};
+        if (!(mask >> i & 1))
+            continue;
+        for (int s = 0; s < 3; s++)
+            memcpy(&v[s], source[s] + i * in->width, in->width);
+        const uint64_t first = first_term(in, v[0], v[1]) & all, second = product ? v[2] : v[1];
+        const uint64_t carry = in->sub & SIM_CARRY_IN ? x->warp->carry >> i & 1 : 0;
+        const bool minus = in->sub & SIM_CARRY_SUB;
+        const uint64_t part = (minus ? first - second : first + second) & all;
+        const uint64_t result = (minus ? part - carry : part + carry) & all;
+        const bool over = minus ? first < second || part < carry : part < first || result < part;
+        out |= (uint32_t)over << i;
+        memcpy(d + i * in->width, &result, in->width);
+    }
+    if (in->sub & SIM_CARRY_OUT)
+        sim__blend(&x->warp->carry, &out, mask, 0);
     return SIM_STEP_NEXT;
 }
 

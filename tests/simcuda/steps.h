@@ -12,8 +12,8 @@ sim_step_fn sim__step_modified;
 sim_step_fn sim__step_convert;
 
 /* step_misc.c */
-sim_step_fn sim__step_setp, sim__step_set, sim__step_bfi, sim__step_lop3, sim__step_pack, sim__step_unpack,
-    sim__step_clock, sim__step_nothing, sim__step_isspacep, sim__step_cvta;
+sim_step_fn sim__step_setp, sim__step_set, sim__step_bfi, sim__step_carry, sim__step_lop3, sim__step_pack,
+    sim__step_unpack, sim__step_clock, sim__step_nothing, sim__step_isspacep, sim__step_cvta;
 
 /* step_control.c */
 sim_step_fn sim__step_branch, sim__step_branch_table, sim__step_call, sim__step_return, sim__step_exit, sim__step_trap;

@@ -101,6 +101,15 @@ static void test_integer(engine *e) {
         {"sad.u32 %d, %a, %b, %c", "wwww", 3, 10, 1, 8},
         {"dp4a.s32.s32 %d, %a, %b, %c", "wwww", 0x01ff0203, 0x02030405, 100, 100 + 2 - 3 + 8 + 15},
         {"dp4a.u32.s32 %d, %a, %b, %c", "wwww", 0x000000ff, 0x000000ff, 0, (uint32_t)-255},
+        /* 64 bits from halves: the upper one takes the carry */
+        {"add.cc.u32 %d, %a, %b; addc.u32 %d, %c, 0", "wwww", UINT32_MAX, 1, 7, 8},
+        {"add.cc.u32 %d, %a, %b; addc.u32 %d, %c, 0", "wwww", UINT32_MAX, 0, 7, 7},
+        {"add.cc.u64 %d, %a, %b; addc.cc.u64 %d, %c, %c; addc.u64 %d, 0, 0", "llll", UINT64_MAX, 1, UINT64_MAX, 1},
+        {"sub.cc.u32 %d, %a, %b; subc.u32 %d, %c, 0", "wwww", 0, 1, 7, 6},
+        {"mad.lo.cc.u32 %d, %a, %b, %c; madc.hi.u32 %d, %a, %b, 0", "wwww", UINT32_MAX, UINT32_MAX, UINT32_MAX,
+         UINT32_MAX},
+        {"mad.lo.cc.u64 %d, %a, %b, %c; madc.hi.u64 %d, %a, %b, 0", "llll", UINT64_MAX, UINT64_MAX, UINT64_MAX,
+         UINT64_MAX},
         {"dp2a.hi.s32.u32 %d, %a, %b, %c", "wwww", 0xffff0002, 0x03040506, 1, 1 + 8 - 3},
     };
     RUN(e, rows);
