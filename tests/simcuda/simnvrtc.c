@@ -106,11 +106,24 @@ static void note_missing(const char *name, ptx_key key) {
         close(file);
 }
 
+/* NVRTC puts the working directory before the names of sources; a record must be the same wherever it is made. */
+static void strip_directory(nvrtcProgram p) {
+    char directory[1024] = "\"";
+    if (!getcwd(directory + 1, sizeof directory - 2))
+        return;
+    const size_t n = strlen(strcat(directory, "/")) - 1; /* the quotation mark stays */
+    for (char *at = p->ptx; (at = strstr(at, directory)); at++) {
+        memmove(at + 1, at + 1 + n, (size_t)(p->ptx + p->ptx_bytes - (at + 1 + n)));
+        p->ptx_bytes -= n;
+    }
+}
+
 /* Under another name first: several processes may write the same. */
-static void keep(const nvrtcProgram p, ptx_key key) {
+static void keep(nvrtcProgram p, ptx_key key) {
     const char *folder = getenv("SIMNVRTC_RECORD");
     if (!folder || !*folder)
         return;
+    strip_directory(p);
     char path[1024], temporary[1100];
     int n = snprintf(path, sizeof path, "%s/", folder);
     snprintf(path + n, sizeof path - (size_t)n, "%s-%016" PRIx64 "-%016" PRIx64, p->name, key.source, key.options);

@@ -37,6 +37,7 @@ foreach(variant ref tile winograd_nonfused mma)
 endforeach()
 sim_add_test(digits test_digits once)
 sim_add_test(katago ${CMAKE_CURRENT_SOURCE_DIR}/katago $<TARGET_FILE:kiln_cli>)
+sim_add_test(demo simcuda_demo)
 
 # Programs that were asked for and not in the record: a source or a guess changed since.
 add_test(NAME simcuda.record COMMAND sh -c
