@@ -97,7 +97,8 @@ fi
     echo
     echo "check"
     grep -E 'FAILED|^ *[a-z_]+ +[a-z_]+ +[0-9]' "$out/check.txt" | tail -40
-    [ -f "$out/hardware.txt" ] && tail -12 "$out/hardware.txt"
+    [ -f "$out/hardware.txt" ] &&
+        grep -E 'DIFFERS|cases differ|error [0-9]+ on the|simcuda_hardware:' "$out/hardware.txt" | tail -12
     [ -f "$out/torch.txt" ] && cat "$out/torch.txt"
     [ ${#failed[@]} -eq 0 ] || printf 'failed: %s\n' "${failed[@]}"
 } >"$out/table.txt"
