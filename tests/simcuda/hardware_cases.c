@@ -32,7 +32,8 @@ typedef struct row {
           "mov.b64 %l0, {%i0, %i1};\nmov.b64 %l1, {%i2, %i3};\nmov.b64 %l2, {%i4, %i5};\n" text                        \
           " %l3, %l0, %l1, %l2;\nmov.b64 {%o0, %o1}, %l3;\n",                                                          \
           "bDbDbD", 2)
-/* The errors that the PTX manual states, and half a unit for the simulator's rounding. */
+/* Limits close to the accuracy PTX promises, not yet held against its manual, and half a unit for the simulator's
+ * rounding. */
 #define APPROX(text, absolute, relative, low, high)                                                                    \
     { text, text " %o0, %i0;\n", "r", 1, HARDWARE_F32, absolute, relative + 0x1p-24, low, high }
 #define APPROX2(text, relative, low, high)                                                                             \
