@@ -48,8 +48,8 @@ static int64_t copy_bytes(const kiln_mma_work *w) {
 
 /* An estimate that is past the limit wherever the compiler was seen to spill; where there is room it takes more than it
  * needs. Accumulators, fragments, what each copy of a work-item remembers of its row, and the rest: more where copies
- * are narrow, because then each has a place of its own in a row, and for rows of 256 bytes, whose many steps the compiler
- * takes together. */
+ * are narrow, because then each has a place of its own in a row, and for rows of 256 bytes, whose many steps the
+ * compiler takes together. */
 static int64_t registers(const kiln_config *c, const kiln_mma_work *w) {
     const int64_t rows = c->v[KILN_MMA_WM], columns = c->v[KILN_MMA_WN], row = c->v[KILN_MMA_TK] * elem_bytes(w);
     const int64_t a = divide_up(c->v[KILN_MMA_TM] * row / copy_bytes(w), items(c));

@@ -17,15 +17,19 @@ typedef struct cuda_abi_number {
 #define NUMBER_OFFSET(type, member) {"offset " #type "." #member, (long long)offsetof(type, member)},
 #define NUMBER_MEMBER(type, member) {"sizeof " #type "." #member, (long long)sizeof(((type *)0)->member)},
 
-/* Ends with a NULL name. */
+/* Ends with a NULL name. clang-format finds no end with these. */
+/* clang-format off */
 #define CUDA_ABI_NUMBERS                                                                                               \
     {                                                                                                                  \
         CUDA_ABI_ENUMS(NUMBER_ENUM)                                                                                    \
-        CUDA_ABI_FLAGS(NUMBER_VALUE) CUDA_ABI_TYPES(NUMBER_SIZE) CUDA_ABI_TYPES(NUMBER_ALIGN)                          \
-            CUDA_ABI_FIELDS(NUMBER_OFFSET) CUDA_ABI_FIELDS(NUMBER_MEMBER) {                                            \
-            NULL, 0                                                                                                    \
-        }                                                                                                              \
+        CUDA_ABI_FLAGS(NUMBER_VALUE)                                                                                   \
+        CUDA_ABI_TYPES(NUMBER_SIZE)                                                                                    \
+        CUDA_ABI_TYPES(NUMBER_ALIGN)                                                                                   \
+        CUDA_ABI_FIELDS(NUMBER_OFFSET)                                                                                 \
+        CUDA_ABI_FIELDS(NUMBER_MEMBER)                                                                                 \
+        {NULL, 0}                                                                                                      \
     }
+/* clang-format on */
 
 extern const cuda_abi_number cuda_abi_real[];
 

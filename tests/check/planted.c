@@ -20,7 +20,8 @@ static const plant plants[] = {
     /* the last row is not stored */
     {"gemm/ref.cl", "index >= (size_t)rows * KC_N", "index + KC_N >= (size_t)rows * KC_N", "gemm:m=3,n=5,k=4", "ref"},
     /* one element past the end is written */
-    {"gemm/ref.cl", "c + index + j)", "c + index + j); KILN_STORE_STORED(value, c + index + j + 1)", "gemm:m=3,n=5,k=4", "ref"},
+    {"gemm/ref.cl", "c + index + j)", "c + index + j); KILN_STORE_STORED(value, c + index + j + 1)", "gemm:m=3,n=5,k=4",
+     "ref"},
     /* the halo is written */
     {"conv/ref.cl", "y + KC_OHALO;", "y + KC_OHALO - 1;", "conv:n=1,h=3,w=3,ic=2,oc=2,kh=3,kw=3,ohalo=1", "ref"},
     /* stored without rounding */

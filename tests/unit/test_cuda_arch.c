@@ -1,7 +1,7 @@
 /* CUDA without a GPU: libraries that are not there, architectures to compile for, what is stored, what is refused. */
 #include "backends/cuda_cubin.h"
-#include "jit.h"
 #include "find_nvrtc.h"
+#include "jit.h"
 #include "scratch.h"
 #include <stdint.h>
 
