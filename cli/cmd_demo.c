@@ -8,7 +8,7 @@
 /* The residual tower of a strong shogi or Go net: 46 input planes of a 9x9 board. */
 static const char tower[] = "tower:blocks=9,channels=256,inputs=46,board=9,se=scale,seed=1";
 
-static const double digits_budget_seconds = 12, tower_budget_seconds = 50, ref_limit_ms = 2e3;
+static const double digits_budget_seconds = 10, tower_budget_seconds = 42, ref_limit_ms = 2e3;
 
 typedef struct demo {
     cli_state *cli;
@@ -299,12 +299,12 @@ const command command_demo = {
     .usage = "demo [--batch 1,8,64] [--budget S] [--seconds S] [--net NET]",
     .summary = "Tune, check and measure a net that reads digits and a tower of real size",
     .help = "  --batch LIST   ascending batch sizes (default 1,8,64)\n"
-            "  --budget S     seconds of tuning for each net (default 12 for the digits, 50 for the tower)\n"
+            "  --budget S     seconds of tuning for each net (default 10 for the digits, 42 for the tower)\n"
             "  --seconds S    of measuring for each batch size (default 0.3)\n"
             "  --net NET      this net instead of both: a network file, or a seeded one\n"
             "Shows how many images held out of training the net names, tuned and by reference; the latency of\n"
-            "`ref` (left out where one run would take over 2 s), of the guesses, and of the tuned plans, eager\n"
-            "and by graph replay, measured in turns; a wrong candidate rejected and a crashing one put into\n"
+            "`ref` (left out where one run would take over 2 s), of the guesses and of the tuned plans, step by\n"
+            "step, and of the tuned by graph replay, in turns; a wrong candidate rejected, a crashing one put in\n"
             "quarantine; and what was stored. The second time nothing is left to measure.\n\n"
             "Example: kiln demo --net net.bin.gz --batch 1,16\n",
     .run = run,

@@ -22,7 +22,7 @@ typedef struct demo_times {
 } demo_times;
 
 /* Measures a net at each batch size: `ref` where one run takes less than `ref_limit_ms`, then the guesses and the tuned
- * plans, eager and replayed, in turns. */
+ * plans, all of them eager, and the tuned ones replayed, in turns. */
 int demo_measure(kiln_net *net, kiln_queue *queue, const batch_list *batches, double seconds, double ref_limit_ms,
                  demo_times *out);
 

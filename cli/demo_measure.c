@@ -100,7 +100,7 @@ static int measure_batch(kiln_net *net, kiln_queue *queue, kiln_session *ref, ki
 
 int demo_measure(kiln_net *net, kiln_queue *queue, const batch_list *batches, double seconds, double ref_limit_ms,
                  demo_times *out) {
-    kiln_session *sessions[N_MODES] = {open_session(net, queue, batches, NULL, true, false),
+    kiln_session *sessions[N_MODES] = {open_session(net, queue, batches, NULL, true, true),
                                        open_session(net, queue, batches, NULL, false, true),
                                        open_session(net, queue, batches, NULL, false, false)};
     kiln_session *ref = open_session(net, queue, batches, "ref", false, true);
