@@ -92,6 +92,10 @@ static void start(void) {
     }
 }
 
+__attribute__((destructor)) static void finish(void) {
+    ptx_record_free(&recorded);
+}
+
 /* One write a line, so that those of several processes do not mix. */
 static void note_missing(const char *name, ptx_key key) {
     const char *path = getenv("SIMNVRTC_MISSING");
